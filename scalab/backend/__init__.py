@@ -1,0 +1,1 @@
+"""The backend role: pulls items and runs the workload for each."""

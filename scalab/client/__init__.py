@@ -1,0 +1,1 @@
+"""The client role: keeps requests going and measures them."""

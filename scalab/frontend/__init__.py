@@ -1,0 +1,1 @@
+"""The frontend role: serves named queues to clients and backends."""

@@ -1,0 +1,1 @@
+"""The wire, without I/O: framing, messages, session rules."""

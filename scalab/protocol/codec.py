@@ -1,0 +1,197 @@
+"""Messages from and to JSON, strictly.
+
+What the converter does here, and cattrs' default does not: ``"7"`` is no number, ``true`` is no
+number, and ``null`` is the zero value of its field. Unknown fields are ignored.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+
+import attrs
+import cattrs
+import orjson
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from .errors import ProtocolError
+from .framing import MAX_MESSAGE, parse_object
+from .messages import FRAMES, Frame, Message, Reply, Request, WorkItem, WorkRequest, wire_name
+from .text import clip, printable
+
+M = TypeVar("M", bound=Message)
+
+
+def _str(value: object, _: type) -> str:
+    if value.__class__ is str:
+        return value
+    if value is None:
+        return ""
+    raise TypeError("a string")
+
+
+def _float(value: object, _: type) -> float:
+    if value.__class__ is float:
+        return value
+    if value.__class__ is int:
+        return float(value)
+    if value is None:
+        return 0.0
+    raise TypeError("a number")
+
+
+def _int(value: object, _: type) -> int:
+    if value.__class__ is int:
+        return value
+    if value is None:
+        return 0
+    raise TypeError("an integer")
+
+
+def _bool(value: object, _: type) -> bool:
+    if value.__class__ is bool:
+        return value
+    if value is None:
+        return False
+    raise TypeError("true or false")
+
+
+def _strings(value: object, _: type) -> list[str]:
+    if value is None:
+        return []
+    if value.__class__ is list and all(s.__class__ is str for s in value):
+        return value
+    raise TypeError("a list of strings")
+
+
+def _make_converter() -> cattrs.Converter:
+    converter = cattrs.Converter(omit_if_default=True, detailed_validation=True)
+    for cls, hook in ((str, _str), (float, _float), (int, _int), (bool, _bool)):
+        converter.register_structure_hook(cls, hook)
+    converter.register_structure_hook_func(lambda t: t == list[str], _strings)
+    for message in (*FRAMES.values(), WorkRequest):
+        names: dict[str, Any] = {
+            a.name: override(rename=wire_name(a.name)) for a in attrs.fields(message)
+        }
+        converter.register_structure_hook(
+            message, make_dict_structure_fn(message, converter, **names)
+        )
+        converter.register_unstructure_hook(
+            message,
+            make_dict_unstructure_fn(message, converter, _cattrs_omit_if_default=True, **names),
+        )
+    return converter
+
+
+_CONVERTER = _make_converter()
+_STRUCTURE: dict[type, Any] = {
+    cls: _CONVERTER.get_structure_hook(cls) for cls in (*FRAMES.values(), WorkRequest)
+}
+_UNSTRUCTURE: dict[type, Any] = {cls: _CONVERTER.get_unstructure_hook(cls) for cls in _STRUCTURE}
+_SESSION_ONLY = ("Id", "Outcome", "Retry")
+_CLASSIC_FIELDS: dict[type, dict[str, str]] = {
+    cls: {
+        wire_name(a.name).lower(): wire_name(a.name)
+        for a in attrs.fields(cls)
+        if wire_name(a.name) not in _SESSION_ONLY
+    }
+    for cls in (Request, WorkRequest, WorkItem, Reply)
+}
+
+
+def decode_frame(line: bytes) -> Frame:
+    """Decode one line of a session.
+
+    Raises:
+        ProtocolError: ``malformed``, ``field``, or ``unexpected`` for an unknown kind.
+    """
+    return frame_from(parse_object(line))
+
+
+def frame_from(fields: dict[str, Any]) -> Frame:
+    """Convert a parsed line into the frame that its ``Kind`` names."""
+    kind = fields.get("Kind")
+    cls = FRAMES.get(kind) if kind.__class__ is str else None
+    if cls is None:
+        raise ProtocolError("unexpected", f"unknown Kind {printable(repr(kind), 40)}")
+    return _structure(fields, cls)
+
+
+def decode_classic(fields: dict[str, Any], cls: type[M]) -> M:
+    """Convert a classic message; its field names may be in any letter case."""
+    wanted = _CLASSIC_FIELDS[cls]
+    known = {wanted[n]: v for name, v in fields.items() if (n := name.lower()) in wanted}
+    return _structure(known, cls)
+
+
+def _structure(fields: dict[str, Any], cls: type[M]) -> M:
+    try:
+        message: M = _STRUCTURE[cls](fields, cls)
+    except cattrs.BaseValidationError as group:
+        raise _field_error(group.exceptions[0]) from None
+    return message
+
+
+def _field_error(exc: BaseException) -> ProtocolError:
+    """Turn the first thing that cattrs found wrong into one line."""
+    if isinstance(exc, ProtocolError):
+        return exc
+    note = (getattr(exc, "__notes__", None) or [None])[0]
+    field = wire_name(getattr(note, "name", "") or "")
+    if isinstance(exc, KeyError):
+        return ProtocolError("field", f"{wire_name(str(exc.args[0]))} is missing")
+    return ProtocolError("field", f"{field} must be {exc}")
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """Encode a frame as a line of a session, its line feed included.
+
+    A line too long for a reader is cut where that can be seen: only replies, refusals and items
+    carry text of peers, and a request's size is checked before it is accepted.
+    """
+    fields = {"Kind": frame.kind, **_UNSTRUCTURE[frame.__class__](frame)}
+    line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+    if len(line) > MAX_MESSAGE + 1 and frame.__class__ is not WorkItem:
+        fields = _shortened(fields, MAX_MESSAGE)
+        line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+    return line
+
+
+def encode_classic(message: Request | WorkRequest | WorkItem | Reply) -> bytes:
+    """Encode a classic message: at most ``MAX_MESSAGE`` bytes, long texts cut visibly.
+
+    All fields are there, also those with the zero value, unless that makes it too long.
+    """
+    fields = {
+        wire_name(a.name): getattr(message, a.name)
+        for a in attrs.fields(message.__class__)
+        if wire_name(a.name) not in _SESSION_ONLY
+    }
+    data = orjson.dumps(fields)
+    if len(data) > MAX_MESSAGE:
+        fields = {name: value for name, value in fields.items() if value or name == "Queue"}
+        data = orjson.dumps(fields)
+    return data if len(data) <= MAX_MESSAGE else orjson.dumps(_shortened(fields, MAX_MESSAGE))
+
+
+def _shortened(fields: dict[str, Any], limit: int) -> dict[str, Any]:
+    """Cut the error text, and if that is not enough the names, until the message fits."""
+    fields = dict(fields)
+    for name, least in (("Error", 40), ("Device", 40), ("Pod", 64), ("Node", 64)):
+        text = fields.get(name, "")
+        excess = len(orjson.dumps(fields)) - limit
+        while excess > 0 and len(text) > least:
+            # A character may take up to six bytes ("\u0000"), so approach the limit in steps.
+            text = clip(text, max(least, len(text) - math.ceil(excess / 6) - 1))
+            fields[name] = text
+            excess = len(orjson.dumps(fields)) - limit
+    return fields
+
+
+def item_too_long(args: list[str]) -> bool:
+    """Whether arguments are too long to be handed on to a backend of either kind."""
+    # No character takes more than six bytes; this settles nearly all of them.
+    if 6 * sum(map(len, args)) + 3 * len(args) < MAX_MESSAGE - 64:
+        return False
+    size = len(orjson.dumps(args))
+    return size > MAX_MESSAGE - len('{"Limit":1000000,"Args":}')

@@ -1,0 +1,36 @@
+"""One named queue: what waits, who works, what was counted."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import attrs
+
+from .counters import Counters
+from .waiting import WaitingLine
+from .worker import Worker
+
+
+@attrs.define(eq=False)
+class Queue:
+    """The state of a queue; only the dispatcher changes it."""
+
+    name: str
+    limit: int = 0
+    """Most items that may wait; 0 = unlimited."""
+    waiting: WaitingLine = attrs.Factory(WaitingLine)
+    running: int = 0
+    workers: set[Worker] = attrs.Factory(set)
+    idle: OrderedDict[Worker, None] = attrs.Factory(OrderedDict)
+    """Workers with a free slot, the one that has been handed an item longest ago first."""
+    counters: Counters = attrs.Factory(Counters)
+
+    def slots(self) -> dict[str, int]:
+        """Count the backends' slots by what they do."""
+        count = {"idle": 0, "busy": 0, "draining": 0}
+        for worker in self.workers:
+            busy = len(worker.running)
+            count["draining" if worker.draining else "busy"] += busy
+            if not worker.draining:
+                count["idle"] += worker.slots - busy
+        return count

@@ -1,0 +1,1 @@
+"""The Trio shell: streams, HTTP, service lifecycle. Knows nothing of queues or workloads."""
