@@ -188,10 +188,9 @@ def _shortened(fields: dict[str, Any], limit: int) -> dict[str, Any]:
     return fields
 
 
-def item_too_long(args: list[str]) -> bool:
-    """Whether arguments are too long to be handed on to a backend of either kind."""
+def item_too_long(args: list[str], limit_s: float) -> bool:
+    """Whether a request's arguments don't fit into the message that hands them to a backend."""
     # No character takes more than six bytes; this settles nearly all of them.
     if 6 * sum(map(len, args)) + 3 * len(args) < MAX_MESSAGE - 64:
         return False
-    size = len(orjson.dumps(args))
-    return size > MAX_MESSAGE - len('{"Limit":1000000,"Args":}')
+    return len(orjson.dumps({"Args": args, "Limit": limit_s})) > MAX_MESSAGE

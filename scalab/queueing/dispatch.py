@@ -96,7 +96,7 @@ class Dispatcher:
         if queue.limit and len(queue.waiting) >= queue.limit:
             text = f"queue '{queue.name}' is full: {queue.limit} items wait, the limit"
             raise self._rejected(queue, "full", text)
-        if item_too_long(request.args):
+        if item_too_long(request.args, request.limit_s):
             text = f"arguments are too long for a message of {MAX_MESSAGE} bytes"
             raise self._rejected(queue, "too_large", text)
         self._seq += 1
