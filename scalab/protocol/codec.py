@@ -15,7 +15,7 @@ import orjson
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from .errors import ProtocolError
-from .framing import MAX_MESSAGE, parse_object
+from .framing import ENVELOPE, MAX_MESSAGE, parse_object
 from .messages import FRAMES, Frame, Message, Reply, Request, WorkItem, WorkRequest, wire_name
 from .text import clip, printable
 
@@ -146,21 +146,25 @@ def _field_error(exc: BaseException) -> ProtocolError:
 def encode_frame(frame: Frame) -> bytes:
     """Encode a frame as a line of a session, its line feed included.
 
-    A line too long for a reader is cut where that can be seen: only replies, refusals and items
-    carry text of peers, and a request's size is checked before it is accepted.
+    In a line too long for its reader, error texts and names of places are cut, visibly.
+
+    Raises:
+        ProtocolError: ``oversize``, if it is too long for what can't be cut: a request's arguments
+            or its queue. No item that was accepted is (``item_too_long``).
     """
     fields = {"Kind": frame.kind, **_UNSTRUCTURE[frame.__class__](frame)}
     line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
-    if len(line) > MAX_MESSAGE + 1 and frame.__class__ is not WorkItem:
-        fields = _shortened(fields, MAX_MESSAGE)
-        line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
-    return line
+    limit = MAX_MESSAGE + (ENVELOPE if frame.__class__ is WorkItem else 0)
+    return line if len(line) <= limit + 1 else _shortened(fields, limit) + b"\n"
 
 
 def encode_classic(message: Request | WorkRequest | WorkItem | Reply) -> bytes:
     """Encode a classic message: at most ``MAX_MESSAGE`` bytes, long texts cut visibly.
 
     All fields are there, also those with the zero value, unless that makes it too long.
+
+    Raises:
+        ProtocolError: ``oversize``, as for ``encode_frame``.
     """
     fields = {
         wire_name(a.name): getattr(message, a.name)
@@ -171,21 +175,32 @@ def encode_classic(message: Request | WorkRequest | WorkItem | Reply) -> bytes:
     if len(data) > MAX_MESSAGE:
         fields = {name: value for name, value in fields.items() if value or name == "Queue"}
         data = orjson.dumps(fields)
-    return data if len(data) <= MAX_MESSAGE else orjson.dumps(_shortened(fields, MAX_MESSAGE))
+    return data if len(data) <= MAX_MESSAGE else _shortened(fields, MAX_MESSAGE)
 
 
-def _shortened(fields: dict[str, Any], limit: int) -> dict[str, Any]:
-    """Cut the error text, and if that is not enough the names, until the message fits."""
+# What may be cut, in this order, and how many characters of it are left. Characters of up to six
+# bytes can make even that too long: then a second round leaves one. Zero would be another
+# message, as a reply without Node or with an empty Error means something else.
+_CUTS = (
+    *(("Error", 40), ("Device", 40), ("Pod", 64), ("Node", 64)),
+    *(("Error", 1), ("Device", 1), ("Pod", 1), ("Node", 1)),
+)
+
+
+def _shortened(fields: dict[str, Any], limit: int) -> bytes:
+    """Encode ``fields`` with the error text, and if need be the names, cut until that fits."""
     fields = dict(fields)
-    for name, least in (("Error", 40), ("Device", 40), ("Pod", 64), ("Node", 64)):
+    data = orjson.dumps(fields)
+    for name, least in _CUTS:
         text = fields.get(name, "")
-        excess = len(orjson.dumps(fields)) - limit
-        while excess > 0 and len(text) > least:
+        while len(data) > limit and len(text) > least:
             # A character may take up to six bytes ("\u0000"), so approach the limit in steps.
-            text = clip(text, max(least, len(text) - math.ceil(excess / 6) - 1))
+            text = clip(text, max(least, len(text) - math.ceil((len(data) - limit) / 6) - 1))
             fields[name] = text
-            excess = len(orjson.dumps(fields)) - limit
-    return fields
+            data = orjson.dumps(fields)
+    if len(data) > limit:
+        raise ProtocolError("oversize", f"message longer than {limit} bytes")
+    return data
 
 
 def item_too_long(args: list[str], limit_s: float) -> bool:

@@ -70,39 +70,34 @@ class ObjectReader:
             ProtocolError: ``malformed`` or ``oversize``.
         """
         self._buffer += data
-        stripped = self._buffer.lstrip(_SPACE)
-        if not stripped:
-            self._check_size(len(self._buffer))
-            return None
-        if stripped[0] != ord("{"):
+        begun = self._buffer[:MAX_MESSAGE].lstrip(_SPACE)
+        if begun and not begun.startswith(b"{"):
             raise ProtocolError("malformed", "a message must be a JSON object")
         # A segment without a closing brace can't complete an object.
-        end = object_end(stripped) if b"}" in data else None
+        end = object_end(self._buffer) if b"}" in data else None
+        # Space before the object counts, or else the verdict would depend on the segments.
+        size = len(self._buffer) if end is None else end
+        if size > MAX_MESSAGE:
+            raise ProtocolError("oversize", f"message longer than {MAX_MESSAGE} bytes")
         if end is None:
-            self._check_size(len(stripped))
             return None
-        self._check_size(end)
-        self.rest = bytes(stripped[end:])
-        return parse_object(stripped[:end])
+        message, self.rest = self._buffer[:end], bytes(self._buffer[end:])
+        self._buffer.clear()
+        return parse_object(message)
 
     def feed_eof(self) -> None:
         """Say that no more bytes will come.
 
         Raises:
-            ProtocolError: ``incomplete``, if a message had begun.
+            ProtocolError: ``incomplete``, if a message had begun and is not complete.
         """
-        if self._buffer.strip(_SPACE):
+        if self.started:
             raise ProtocolError("incomplete", "connection closed inside a message")
 
     @property
     def started(self) -> bool:
-        """Whether any byte of a message has come."""
+        """Whether a message has begun and is not complete."""
         return bool(self._buffer.strip(_SPACE))
-
-    @staticmethod
-    def _check_size(size: int) -> None:
-        if size > MAX_MESSAGE:
-            raise ProtocolError("oversize", f"message longer than {MAX_MESSAGE} bytes")
 
 
 class LineReader:

@@ -100,7 +100,7 @@ class Reply:
     """Seconds in the queue; the frontend's."""
     retcode: int = 0
     attempts: int = 0
-    """How often the item was handed to a backend, this time included; the frontend's."""
+    """Hand-overs that ended in a crash, and the one that gave this reply; the frontend's."""
     outcome: str = ""
     """One of ``OUTCOMES``, or ``REJECTED``; the frontend's, sessions only."""
     retry: bool = False

@@ -146,15 +146,26 @@ class Dispatcher:
         *,
         slots: int = 1,
         wait: bool = True,
+        once: bool = False,
         node: str = "",
         pod: str = "",
     ) -> Worker:
         """Add a backend, and hand it what waits.
 
+        Args:
+            port: The way to it.
+            queue_name: Where its items come from.
+            now: The time.
+            slots: How many items it runs at once.
+            wait: Whether its free slots wait for items; otherwise it is told ``empty``.
+            once: It takes one item and no more.
+            node: Where it runs; completes replies that don't say so.
+            pod: The same.
+
         Raises:
             RejectedError: ``unknown_queue``.
         """
-        worker = Worker(self._queue(queue_name), port, slots, wait, node, pod)
+        worker = Worker(self._queue(queue_name), port, slots, wait, once, node, pod)
         worker.queue.workers.add(worker)
         worker.draining = self.draining
         self._offer(worker, now)
@@ -178,6 +189,7 @@ class Dispatcher:
         outcome = _outcome(reply)
         if item.withdrawn and outcome != SUCCESS:
             outcome = CANCELLED
+        reply.retry = False  # only a frontend can promise that another one will do it
         self._note_run(item, worker, reply)
         self._end(item, outcome, reply, now)
         self._offer(worker, now)
@@ -187,7 +199,6 @@ class Dispatcher:
         """Take an item back that a stopping backend gives up: not a crash, not an attempt."""
         item = worker.running.pop(token, None)
         if item is not None:
-            item.attempts -= 1
             self._take_back(item, "release", now)
             self._offer(worker, now)
             self._match(item.queue, now)
@@ -278,6 +289,7 @@ class Dispatcher:
         item.queue.running += 1
         item.queue.counters.delivered += 1
         worker.running[item.token] = item
+        worker.resting = worker.once
         worker.port.hand(item)
 
     def _withdraw(self, item: Item) -> None:
@@ -290,6 +302,8 @@ class Dispatcher:
         """Return a running item to the queue, unless nobody wants it or it has had its share."""
         item.queue.running -= 1
         item.worker = None
+        if reason == "release":
+            item.attempts -= 1
         if item.withdrawn or self.draining:
             text = "cancelled" if item.withdrawn else "frontend is shutting down"
             reply = Reply(error=text, retcode=1, retry=self.draining and not item.withdrawn)

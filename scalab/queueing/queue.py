@@ -22,7 +22,7 @@ class Queue:
     running: int = 0
     workers: set[Worker] = attrs.Factory(set)
     idle: OrderedDict[Worker, None] = attrs.Factory(OrderedDict)
-    """Workers with a free slot, the one that has been handed an item longest ago first."""
+    """Workers with a free slot; whoever came, or was handed an item, last stands at the end."""
     counters: Counters = attrs.Factory(Counters)
 
     def slots(self) -> dict[str, int]:

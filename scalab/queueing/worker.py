@@ -38,6 +38,8 @@ class Worker:
     slots: int
     wait: bool
     """Free slots wait for items; otherwise they rest once it has been told ``empty``."""
+    once: bool = False
+    """Takes one item and no more."""
     node: str = ""
     pod: str = ""
     running: dict[str, Item] = attrs.Factory(dict)

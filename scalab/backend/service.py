@@ -1,0 +1,93 @@
+"""The backend service: its slots, its workload, its metrics, and what it says at its end."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+import structlog
+import trio
+
+from scalab.errors import ScalabError
+from scalab.runtime.net import open_listeners
+from scalab.runtime.reconnect import Connector
+from scalab.runtime.service import Stop
+
+from .classic import ClassicWorker
+from .devices import find_devices
+from .metrics import serve_metrics
+from .runner import RunCounts, Runner
+from .session import SessionWorker
+from .settings import BackendSettings
+
+log = structlog.get_logger()
+
+
+class Worker(Protocol):
+    """Takes items and runs them."""
+
+    async def run(self, connector: Connector) -> None:
+        """Run items until there is a reason to stop."""
+
+    @property
+    def busy(self) -> int:
+        """Slots that run something now."""
+
+
+@attrs.define
+class Result:
+    """What a backend has to say at its end."""
+
+    counts: RunCounts = attrs.Factory(RunCounts)
+    error: ScalabError | None = None
+    """What ended it, if not the stop or an empty queue."""
+
+    def log_summary(self) -> None:
+        """Log what was run."""
+        log.info("backend has ended", **self.counts.summary())
+
+
+async def run_backend(
+    settings: BackendSettings,
+    stop: Stop,
+    result: Result,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run items until ``stop`` is requested, or the queue is empty and that ends us.
+
+    Args:
+        settings: Validated.
+        stop: Requested by this function, too, when the queue is empty and that ends us.
+        result: Filled in as time goes by.
+        task_status: Told before the first connection.
+
+    Raises:
+        ConfigError: The metrics can't be listened for.
+    """
+    slots = find_devices(settings.glob, settings.slots)
+    if settings.glob and not slots[0].path:
+        log.warning("no file matches: arguments with FILENAME will fail", glob=settings.glob)
+    async with Runner(settings.runner) as runner:
+        kind = ClassicWorker if settings.classic else SessionWorker
+        worker: Worker = kind(settings, runner, slots, stop)
+        result.counts = runner.counts
+        connector = Connector(
+            settings.frontend, stop, settings.connect_timeout_s, settings.reconnect_timeout_s
+        )
+        devices = ",".join(dict.fromkeys(s.name for s in slots if s.name))
+        log.info(
+            "backend starts", frontend=settings.frontend, queue=settings.queue,
+            slots=len(slots), node=settings.runner.node, pod=settings.runner.pod,
+            **({"devices": devices} if devices else {}),
+        )  # fmt: skip
+        task_status.started()
+        async with trio.open_nursery() as nursery:
+            if settings.metrics_addr is not None:
+                listeners = await open_listeners(settings.metrics_addr, "metrics")
+                await nursery.start(serve_metrics, runner, worker, len(slots), listeners)
+            try:
+                await worker.run(connector)
+            except ScalabError as exc:
+                result.error = exc
+            nursery.cancel_scope.cancel(reason="the backend has ended")

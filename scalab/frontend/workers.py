@@ -1,0 +1,208 @@
+"""Backends at the frontend: a classic one takes one item, a session as many as it has slots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+from scalab.protocol.codec import decode_classic, encode_classic, encode_frame
+from scalab.protocol.errors import ProtocolError
+from scalab.protocol.framing import ObjectReader
+from scalab.protocol.messages import (
+    VERSION,
+    Cancel,
+    Drain,
+    Empty,
+    Frame,
+    Hello,
+    Pull,
+    Refusal,
+    Release,
+    Reply,
+    Welcome,
+    WorkItem,
+    WorkRequest,
+)
+from scalab.protocol.session import Session, State
+from scalab.queueing.counters import LossReason
+from scalab.queueing.dispatch import RejectedError
+from scalab.queueing.item import Item
+from scalab.queueing.worker import Worker
+from scalab.runtime.net import watch_for_dead_peer
+from scalab.runtime.peer import Peer
+
+from .hub import Hub, log
+from .opening import Port, reject_rest, send_last
+
+
+def log_lost(hub: Hub, items: list[Item], worker: Worker, reason: LossReason) -> None:
+    """Log what a vanished backend had; what it kills again and again is named as lost."""
+    if items and not hub.dispatcher.draining:
+        lost = sum(item.attempts >= hub.dispatcher.max_attempts for item in items)
+        log.warning(
+            "backend lost with items", reason=reason, node=worker.node, pod=worker.pod,
+            queue=worker.queue.name, items=len(items), given_up=lost,
+        )  # fmt: skip
+
+
+# --- classic -----------------------------------------------------------------------------------
+
+
+class _ClassicWorker:
+    """Is handed one item at most; what it runs can't be cancelled."""
+
+    def __init__(self) -> None:
+        self.item: Item | None = None
+
+    def hand(self, item: Item) -> None:
+        self.item = item
+
+    def cancel(self, item: Item) -> None:
+        pass
+
+    def empty(self) -> None:
+        pass
+
+
+async def _serve_classic(hub: Hub, stream: trio.SocketStream, fields: dict[str, Any]) -> None:
+    request = decode_classic(fields, WorkRequest)
+    dispatcher = hub.dispatcher
+    if hub.settings.verbose:
+        hub.trace("from backend", (request,))
+    watch_for_dead_peer(stream)
+    port = _ClassicWorker()
+    try:
+        worker = dispatcher.attach(port, request.queue, trio.current_time(), wait=False, once=True)
+    except RejectedError as exc:
+        await send_last(stream, _classic_error(str(exc)))
+        return
+    reason: LossReason = "disconnect"
+    try:
+        if port.item is None:
+            text = f"queue '{worker.queue.name}' is empty"
+            await stream.send_all(encode_classic(WorkItem(error=text, empty=True)))
+            return
+        token = port.item.token
+        work = WorkItem(port.item.args, port.item.limit_s)
+        if hub.settings.verbose:
+            hub.trace("to backend", (work,))
+        await stream.send_all(encode_classic(work))
+        reply = await _read_reply(stream)
+        if hub.settings.verbose:
+            hub.trace("from backend", (reply,))
+        dispatcher.finish(worker, token, reply, trio.current_time())
+    except ProtocolError:
+        reason = "protocol"
+        raise
+    finally:
+        items = dispatcher.detach(worker, reason, trio.current_time())
+        log_lost(hub, items, worker, reason)
+
+
+async def _read_reply(stream: trio.SocketStream) -> Reply:
+    """Wait for as long as the workload runs.
+
+    Raises:
+        ProtocolError: The reply is none, or the backend closed without one.
+    """
+    reader = ObjectReader()
+    while data := bytes(await stream.receive_some(4096)):
+        fields = reader.feed(data)
+        if fields is not None:
+            reject_rest(reader.rest)
+            return decode_classic(fields, Reply)
+    reader.feed_eof()
+    raise trio.BrokenResourceError("the backend closed without a reply")
+
+
+# --- sessions ----------------------------------------------------------------------------------
+
+
+class _SessionWorker:
+    """A backend's end of a session."""
+
+    worker: Worker
+
+    def __init__(self, hub: Hub, peer: Peer) -> None:
+        self._hub = hub
+        self._peer = peer
+
+    def hand(self, item: Item) -> None:
+        """Send an item."""
+        self._send(WorkItem(item.args, item.limit_s, item.token))
+
+    def cancel(self, item: Item) -> None:
+        """Ask for an early end."""
+        self._send(Cancel(item.token))
+
+    def empty(self) -> None:
+        """Say that nothing waits."""
+        self._send(Empty())
+
+    def _send(self, frame: Frame) -> None:
+        if self._hub.settings.verbose:
+            self._hub.trace("to backend", (frame,))
+        self._peer.send_line(encode_frame(frame))
+
+    def handle(self, frames: list[Frame]) -> None:
+        """Act on a batch of frames."""
+        if self._hub.settings.verbose:
+            self._hub.trace("from backend", frames)
+        dispatcher, now = self._hub.dispatcher, trio.current_time()
+        for frame in frames:
+            if isinstance(frame, Reply):
+                self._known(frame.id, dispatcher.finish(self.worker, frame.id, frame, now))
+            elif isinstance(frame, Release):
+                self._known(frame.id, dispatcher.release(self.worker, frame.id, now))
+            elif isinstance(frame, Pull):
+                dispatcher.pull(self.worker, now)
+            elif isinstance(frame, Drain):
+                dispatcher.retire(self.worker)
+        self._hub.check_finished()
+
+    @staticmethod
+    def _known(token: str, item: Item | None) -> None:
+        if item is None:
+            raise ProtocolError("unexpected", f"Id {token[:40]!r} is no item that you run")
+
+
+async def _serve_session(hub: Hub, stream: trio.SocketStream, hello: Hello, rest: bytes) -> None:
+    dispatcher = hub.dispatcher
+    if hub.settings.verbose:
+        hub.trace("from backend", (hello,))
+    peer = Peer(stream, Session("backend", State.OPEN, rest))
+    port = _SessionWorker(hub, peer)
+    peer.send(Welcome(VERSION, hub.settings.heartbeat_s, "scalab"))
+    try:
+        port.worker = dispatcher.attach(
+            port, hello.queue, trio.current_time(),
+            slots=hello.slots, wait=hello.wait, node=hello.node, pod=hello.pod,
+        )  # fmt: skip
+    except RejectedError as exc:
+        await send_last(stream, encode_frame(Refusal(str(exc))))
+        return
+    if dispatcher.draining:
+        peer.send(Drain())
+    try:
+        with hub.session(peer):
+            await peer.run(port.handle)
+    finally:
+        reason = _loss_reason(peer.error)
+        items = dispatcher.detach(port.worker, reason, trio.current_time())
+        log_lost(hub, items, port.worker, reason)
+    if peer.error is not None:
+        hub.protocol_error("backend", peer.error, hello.pod or hello.node)
+
+
+def _loss_reason(error: ProtocolError | None) -> LossReason:
+    if error is None:
+        return "disconnect"
+    return "heartbeat" if error.reason in ("silent", "slow") else "protocol"
+
+
+def _classic_error(text: str) -> bytes:
+    return encode_classic(WorkItem(error=text))
+
+
+WORKER_PORT = Port("backend", _serve_classic, _serve_session, _classic_error)

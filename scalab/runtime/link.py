@@ -1,0 +1,104 @@
+"""A session with the frontend, from the side of a client or a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from scalab.errors import ConfigError, UnreachableError
+from scalab.protocol.errors import ProtocolError
+from scalab.protocol.messages import Frame, Hello, Refusal, Welcome
+from scalab.protocol.session import Sender, Session
+from scalab.protocol.text import printable
+
+from .net import Address
+from .peer import Peer, keep_alive
+
+WELCOME_DEADLINE_S = 5.0
+
+
+class Link:
+    """One connection that was opened with a hello.
+
+    Args:
+        stream: The connection.
+        hello: Who we are.
+        address: The frontend's, for errors.
+    """
+
+    def __init__(self, stream: trio.SocketStream, hello: Hello, address: Address) -> None:
+        sender: Sender = "frontend to client" if hello.role == "client" else "frontend to backend"
+        self.peer = Peer(stream, Session(sender))
+        self.welcomed = trio.Event()
+        self.ended = trio.Event()
+        self._address = address
+        self._heartbeat_s = 0.0
+        self._refused = ""
+        self._nursery: trio.Nursery | None = None
+        self.peer.send(hello)
+
+    def start_soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Start a task that the end of the session cancels; only while ``run`` runs."""
+        assert self._nursery is not None  # noqa: S101 - a defect of the caller
+        self._nursery.start_soon(function, *args)
+
+    async def run(
+        self, handle: Callable[[list[Frame]], None], beside: Callable[[], Awaitable[None]]
+    ) -> str:
+        """Serve the session until it ends.
+
+        Args:
+            handle: Called with each batch of frames.
+            beside: Runs from the welcome to the end of the session, which cancels it.
+
+        Returns:
+            Why it ended, "" if one side said bye or closed.
+
+        Raises:
+            UnreachableError: There was no welcome.
+            ConfigError: The frontend refuses us, or is none.
+        """
+
+        def handle_opening(frames: list[Frame]) -> None:
+            for frame in frames:
+                if isinstance(frame, Welcome):
+                    self._heartbeat_s = frame.heartbeat_s
+                    self.welcomed.set()
+                elif isinstance(frame, Refusal):
+                    self._refused = printable(frame.error)
+            handle(frames)
+
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._keep_alive, nursery, beside)
+            await self.peer.run(handle_opening)
+            nursery.cancel_scope.cancel(reason="the session has ended")
+        self.ended.set()
+        return self._why()
+
+    async def _keep_alive(
+        self, nursery: trio.Nursery, beside: Callable[[], Awaitable[None]]
+    ) -> None:
+        with trio.move_on_after(WELCOME_DEADLINE_S):
+            await self.welcomed.wait()
+        if not self.welcomed.is_set():
+            self.peer.abort(ProtocolError("silent", f"no welcome in {WELCOME_DEADLINE_S:g} s"))
+            return
+        nursery.start_soon(beside)
+        await keep_alive(lambda: (self.peer,), max(self._heartbeat_s, 0.1))
+
+    def _why(self) -> str:
+        error = self.peer.error
+        if self._refused:
+            raise ConfigError(f"the frontend at {self._address} refuses: {self._refused}")
+        if self.welcomed.is_set():
+            return str(error) if error else ""
+        if error is not None and error.reason not in ("silent", "slow"):
+            raise ConfigError(
+                f"what listens on {self._address} speaks no scalab session ({error}); "
+                f"for the classic frontend, add --classic"
+            )
+        raise UnreachableError(
+            f"no session with the frontend at {self._address}: {error or 'it closed'}"
+        )

@@ -1,0 +1,209 @@
+"""One session connection: frames in, frames out, and whether the other side is still there.
+
+``Peer.run`` owns two tasks. The reader hands each batch of frames to a synchronous handler; the
+writer sends what has gathered in the outbox, so that all lines of a batch leave in one write.
+``keep_alive`` is one task for any number of peers: thousands of idle connections need no timer
+of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import trio
+
+from scalab.protocol.codec import encode_frame
+from scalab.protocol.errors import ProtocolError
+from scalab.protocol.messages import Bye, Frame, Ping, Pong, Refusal
+from scalab.protocol.session import Session, State
+
+from .net import close_politely
+
+RECEIVE_BYTES = 65536
+BACKLOG_BYTES = 1 << 20
+"""A peer that has so much unread from us is not listened to until it reads."""
+LOST_AFTER = 3
+"""Heartbeat times of silence after which a peer is lost."""
+LAST_WORD_S = 1.0
+"""Time that the last lines have to leave, in seconds."""
+
+_PING, _PONG, _BYE = encode_frame(Ping()), encode_frame(Pong()), encode_frame(Bye())
+
+
+class Peer:
+    """The other side of a session.
+
+    Args:
+        stream: The connection; ``run`` closes it.
+        session: Checks what arrives.
+    """
+
+    def __init__(self, stream: trio.SocketStream, session: Session) -> None:
+        self.session = session
+        self.error: ProtocolError | None = None
+        """Why the session ended, if not as it should."""
+        self._stream = stream
+        self._outbox: list[bytes] = []
+        self._backlog = 0
+        self._wake = trio.Event()
+        self._flushed = trio.Event()
+        self._closing = False
+        self._scope = trio.CancelScope()
+        now = trio.current_time()
+        self._heard_at = self._sent_at = now
+        self._unsent_since: float | None = None
+        self._on_pong: trio.Event | None = None
+
+    # --- sending -----------------------------------------------------------------------------
+
+    def send(self, frame: Frame) -> None:
+        """Send a frame soon; never waits."""
+        self.send_line(encode_frame(frame))
+
+    def send_line(self, line: bytes) -> None:
+        """Send an encoded frame soon; never waits."""
+        if self._closing:
+            return
+        self._outbox.append(line)
+        self._backlog += len(line)
+        self._wake.set()
+
+    def close(self, last: Frame | None = None) -> None:
+        """Say a last word, ``bye`` by default, send what is left, and end ``run``."""
+        self.send_line(_BYE if last is None else encode_frame(last))
+        self._closing = True
+        self._wake.set()
+
+    def abort(self, error: ProtocolError | None = None) -> None:
+        """End ``run`` at once."""
+        self.error = self.error or error
+        self._scope.cancel(reason=str(error) if error else "aborted")
+
+    # --- life --------------------------------------------------------------------------------
+
+    async def run(self, handle: Callable[[list[Frame]], None]) -> None:
+        """Serve the connection until either side ends it, and close it.
+
+        A session that ends otherwise than by ``bye`` or the end of the stream leaves the reason
+        in ``error``.
+
+        Args:
+            handle: Called with each batch of frames; what it raises as ProtocolError ends the
+                session.
+        """
+        async with self._stream:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    await self._read(handle)
+                    # What was sent in answer to the last batch, a refusal perhaps, goes out.
+                    self._closing = True
+                    self._wake.set()
+                    nursery.cancel_scope.relative_deadline = LAST_WORD_S
+            if self.error is not None:
+                await close_politely(self._stream)
+
+    async def _read(self, handle: Callable[[list[Frame]], None]) -> None:
+        try:
+            await self._read_frames(handle)
+        except ProtocolError as exc:
+            self.error = exc
+            if self.session.sender in ("client", "backend"):  # the frontend says why it ends
+                self.send(Refusal(str(exc)))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.abort()
+
+    async def _read_frames(self, handle: Callable[[list[Frame]], None]) -> None:
+        session, receive = self.session, self._stream.receive_some
+        data = b""  # bytes that came with the opening are already with the session
+        while True:
+            frames = session.receive(data)
+            if frames:
+                self._answer_pings(frames)
+                handle(frames)
+            if session.state is State.CLOSED or self._closing:
+                return
+            while self._backlog > BACKLOG_BYTES:
+                self._flushed = trio.Event()
+                await self._flushed.wait()
+            data = bytes(await receive(RECEIVE_BYTES))
+            self._heard_at = trio.current_time()
+            if not data:
+                session.receive_eof()
+                return
+
+    def _answer_pings(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            if frame.__class__ is Ping:
+                self.send_line(_PONG)
+            elif frame.__class__ is Pong and self._on_pong is not None:
+                self._on_pong.set()
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                if not self._outbox:
+                    if self._closing:
+                        break
+                    self._wake = trio.Event()
+                    await self._wake.wait()
+                    continue
+                data = b"".join(self._outbox)
+                self._outbox.clear()
+                self._unsent_since = trio.current_time()
+                await self._stream.send_all(data)
+                self._backlog -= len(data)
+                self._sent_at = trio.current_time()
+                self._unsent_since = None
+                self._flushed.set()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the reader learns why
+        self._scope.cancel(reason="all is sent and the connection closes")
+
+    # --- liveness ----------------------------------------------------------------------------
+
+    def beat(self, now: float, heartbeat_s: float) -> None:
+        """Send a ping if nothing else was sent, and give up a peer that is silent or stuck."""
+        lost_after_s = LOST_AFTER * heartbeat_s
+        if now - self._heard_at > lost_after_s:
+            text = f"nothing heard for {now - self._heard_at:.1f} s"
+            self.abort(ProtocolError("silent", text))
+        elif self._unsent_since is not None and now - self._unsent_since > lost_after_s:
+            text = f"reads nothing for {now - self._unsent_since:.1f} s"
+            self.abort(ProtocolError("slow", text))
+        elif self._unsent_since is None and now - self._sent_at >= heartbeat_s:
+            self.send_line(_PING)
+
+    def excuse(self, late_s: float) -> None:
+        """Don't blame the peer for a time in which this process itself stood still."""
+        self._heard_at += late_s
+        if self._unsent_since is not None:
+            self._unsent_since += late_s
+
+    async def answers_within(self, seconds: float) -> bool:
+        """Whether the peer answers a ping within ``seconds``."""
+        self._on_pong = trio.Event()
+        self.send_line(_PING)
+        with trio.move_on_after(seconds):
+            await self._on_pong.wait()
+        return self._on_pong.is_set()
+
+
+async def keep_alive(peers: Callable[[], Iterable[Peer]], heartbeat_s: float) -> None:
+    """Keep the heartbeats of ``peers`` until cancelled.
+
+    Args:
+        peers: Called at each beat for whoever is connected then.
+        heartbeat_s: Each peer is sent something at least about this often.
+    """
+    step_s = heartbeat_s / 2
+    due = trio.current_time() + step_s
+    while True:
+        await trio.sleep_until(due)
+        now = trio.current_time()
+        late_s = now - due
+        for peer in list(peers()):
+            if late_s > step_s:  # we were stopped, or busy: what was sent to us is still unread
+                peer.excuse(late_s)
+            peer.beat(now, heartbeat_s)
+        due = now + step_s

@@ -1,0 +1,111 @@
+"""Connecting to the frontend, and again when it went away."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+import structlog
+import trio
+
+from scalab.errors import UnreachableError
+
+from .net import Address, backoff_delays, connect
+from .service import Stop
+
+FIRST_DELAY_S = 0.1
+MOST_DELAY_S = 5.0
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+class Connector:
+    """Connects to one address for as long as there is hope.
+
+    Args:
+        address: The frontend's.
+        stop: Its first request ends every wait here.
+        first_s: How long the first session may take to come about, from now.
+        again_s: How long the frontend may be away once it was there; 0 = for ever.
+    """
+
+    def __init__(self, address: Address, stop: Stop, first_s: float, again_s: float) -> None:
+        self.address = address
+        self._stop = stop
+        self._first_s = first_s
+        self._again_s = again_s if again_s else math.inf
+        self._give_up_at = trio.current_time() + first_s
+        self._delays = backoff_delays(FIRST_DELAY_S, MOST_DELAY_S)
+        self._tries = 0
+        """Since there was a session; the first one after a start waits for nothing."""
+
+    def another(self) -> Connector:
+        """Return a connector with the same settings and hopes of its own."""
+        return Connector(self.address, self._stop, self._first_s, self._again_s)
+
+    async def connect(self) -> trio.SocketStream | None:
+        """Return a connection, or None once the stop is requested.
+
+        Raises:
+            UnreachableError: There is no more hope.
+        """
+        while True:
+            if self._tries:
+                await unless_stopped(self._stop, partial(trio.sleep, next(self._delays)))
+            if self._stop.requested.is_set():
+                return None
+            self._tries += 1
+            try:
+                return await unless_stopped(self._stop, partial(connect, self.address))
+            except UnreachableError as exc:
+                self.failed(exc)
+
+    def failed(self, error: UnreachableError) -> None:
+        """Count a try that led to no session.
+
+        Raises:
+            UnreachableError: ``error``, if there is no more hope.
+        """
+        if trio.current_time() >= self._give_up_at:
+            raise error
+        if self._tries == 1:
+            log.warning("trying again", error=str(error))
+
+    def welcomed(self) -> None:
+        """Note that there is a session."""
+        self._give_up_at = math.inf
+
+    def exchanged(self) -> None:
+        """Note that a short connection did its work: the next one needn't wait."""
+        self._tries = 0
+
+    def lost(self, why: str) -> None:
+        """Note that a session has ended that should not have."""
+        log.warning("lost the frontend, connecting again", frontend=self.address, why=why)
+        self._tries = 1
+        self._delays = backoff_delays(FIRST_DELAY_S, MOST_DELAY_S)
+        self._give_up_at = trio.current_time() + self._again_s
+
+
+async def unless_stopped(stop: Stop, function: Callable[[], Awaitable[T]]) -> T | None:
+    """Await ``function()``; return None if the stop is requested before it ends."""
+    result: T | None = None
+    error: UnreachableError | None = None
+    async with trio.open_nursery() as nursery:
+
+        async def end_at_stop() -> None:
+            await stop.requested.wait()
+            nursery.cancel_scope.cancel(reason="the stop was requested")
+
+        nursery.start_soon(end_at_stop)
+        try:
+            result = await function()
+        except UnreachableError as exc:
+            error = exc  # raised below: out of the nursery it would come wrapped in a group
+        nursery.cancel_scope.cancel(reason="done")
+    if error is not None:
+        raise error
+    return result
