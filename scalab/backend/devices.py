@@ -46,6 +46,8 @@ def find_devices(pattern: str, slots_per_device: int) -> list[Slot]:
     """
     if slots_per_device < 1:
         raise ConfigError(f"a device needs at least 1 slot, not {slots_per_device}")
-    paths = sorted(p for p in glob(pattern, recursive=True) if not Path(p).is_dir())
+    # Path.glob() knows no absolute patterns.
+    matches = glob(pattern, recursive=True)  # noqa: PTH207
+    paths = sorted(path for path in matches if not Path(path).is_dir())
     rounds = (paths or [""]) * slots_per_device
     return [Slot(i, path, printable(Path(path).name, MAX_NAME)) for i, path in enumerate(rounds)]

@@ -28,6 +28,7 @@ import trio
 
 from .outcome import CannotRunError
 from .output import OutputPipe, Relay
+from .polling import poll_until
 from .procfs import session_members
 
 OutputMode = Literal["inherit", "discard", "tail"]
@@ -39,8 +40,8 @@ END_S = 5.0
 _VANISH_S = 0.25
 """How long the rest of a killed group may take to be gone, once its leader was reaped."""
 
-_POLL_S = 0.01
-_POLL_MAX_S = 0.5
+_POLL_S = 0.001
+_SCAN_S = 0.01
 _NOT_FOUND = (errno.ENOENT, errno.ENOTDIR)
 _NOT_EXECUTABLE = (errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ELIBBAD, errno.ETXTBSY)
 
@@ -108,11 +109,20 @@ class Group:
         """The last bytes of standard output (if kept) and of standard error."""
         return bytes(self._stdout.tail) if self._stdout else b"", bytes(self._stderr.tail)
 
-    async def attend(self, until: Callable[[], Awaitable[None]]) -> None:
-        """Wait, and keep the pipes from filling up meanwhile."""
+    async def attend(
+        self, until: Callable[[], Awaitable[None]], unless: trio.Event | None = None
+    ) -> None:
+        """Wait, and keep the pipes from filling up meanwhile.
+
+        Args:
+            until: What to wait for.
+            unless: Ends the waiting early when it is set.
+        """
         async with trio.open_nursery() as nursery:
             for pipe in self._pipes():
                 nursery.start_soon(pipe.drain)
+            if unless is not None:
+                nursery.start_soon(_cancel_at, unless, nursery.cancel_scope)
             await until()
             nursery.cancel_scope.cancel()
 
@@ -123,17 +133,13 @@ class Group:
         if self._pidfd is not None:
             await trio.lowlevel.wait_readable(self._pidfd)
         else:
-            while os.waitid(os.P_PID, self.pgid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
-                await trio.sleep(_POLL_S)
+            await poll_until(lambda: _is_zombie(self.pgid), _POLL_S)
         self.exited_at = trio.current_time()
 
     async def all_left(self) -> None:
         """Wait until the leader has exited and nobody else is left in its session."""
         await self.leader_exited()
-        delay_s = _POLL_S
-        while session_members(self.pgid):
-            await trio.sleep(delay_s)
-            delay_s = min(2 * delay_s, _POLL_MAX_S)
+        await poll_until(lambda: not session_members(self.pgid), _SCAN_S)
 
     async def stop(self, grace_s: float, on_kill: Callable[[signal.Signals], object]) -> None:
         """Ask all to leave, and kill those who are still there after the grace.
@@ -154,26 +160,23 @@ class Group:
         """Kill what is left of the group, reap the leader, and give back what it all held."""
         _signal_group(self.pgid, signal.SIGKILL)
         try:
-            with trio.move_on_after(END_S):
-                await self.leader_exited()
+            if self.exited_at is None:
+                with trio.move_on_after(END_S):
+                    await self.leader_exited()
         finally:
             self._groups.discard(self.pgid)
             reaped = self._leader.poll() is not None
         try:
-            if reaped:
-                await self._vanish()
-            else:
+            if not reaped:
                 log.warning("a workload's process can't be killed", pid=self.pgid)
+            elif _reap_group(self.pgid):
+                # The killed are gone a moment after their leader.
+                with trio.move_on_after(_VANISH_S):
+                    await poll_until(lambda: not _reap_group(self.pgid), _POLL_S)
             for pipe in self._pipes():
                 await pipe.finish()
         finally:
             self._close()
-
-    async def _vanish(self) -> None:
-        """Wait for the killed to be gone, which takes them a moment longer than the leader."""
-        with trio.move_on_after(_VANISH_S):
-            while _reap_group(self.pgid):
-                await trio.sleep(0.001)
 
     def _pipes(self) -> Iterable[OutputPipe]:
         return (self._stderr, self._stdout) if self._stdout else (self._stderr,)
@@ -183,6 +186,15 @@ class Group:
             pipe.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
+
+
+async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
+def _is_zombie(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
 def signal_session(session: int, signum: signal.Signals) -> None:

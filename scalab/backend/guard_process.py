@@ -1,12 +1,13 @@
 """Outlives a backend that was killed outright, and kills what that left behind.
 
-Run by its path in a bare interpreter, so it imports next to nothing. Standard input is a pipe from
-the backend, which tells of process groups that begin (``+pgid``) and end (``-pgid``). When the
-pipe ends, the backend is dead: its other end is nowhere else, save in a child between fork and
-exec, and that is worth waiting for.
+Run by its path in a bare interpreter, so it imports next to nothing. Arguments: the mark that
+workloads carry in their environment, and the descriptor of a table of process groups (native
+ints, 0 = none) that the backend keeps up to date. Nothing is ever written to standard input: it
+is a pipe whose end means that the backend is dead. Its other end is nowhere else, save in a child
+between fork and exec, which is worth waiting for.
 
-A backend may die after it started a workload and before it told of it. Therefore all of them carry
-a mark in their environment, and in the end whatever carries it is killed, too.
+The table knows every workload that was started, but for one of which the backend died before it
+could note it. The mark finds that one, and whatever left its group.
 """
 
 import contextlib
@@ -14,21 +15,17 @@ import os
 import signal
 import sys
 import time
+from array import array
 from pathlib import Path
 
 _ROUNDS = 50
 _PAUSE_S = 0.02
 
 
-def follow(fd: int) -> set[int]:
-    """Read until the pipe ends; return the groups that are there then."""
-    groups: set[int] = set()
-    rest = b""
-    while data := os.read(fd, 65536):
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            (groups.add if line[:1] == b"+" else groups.discard)(int(line[1:]))
-    return groups
+def noted(table: int) -> list[int]:
+    """Return the process groups in the table."""
+    groups = array("i", os.pread(table, os.fstat(table).st_size, 0))
+    return [pgid for pgid in groups if pgid]
 
 
 def marked(mark: bytes) -> list[int]:
@@ -42,17 +39,16 @@ def marked(mark: bytes) -> list[int]:
 
 
 def main() -> None:
-    """Wait for the backend's death, then kill its workloads.
-
-    The mark is the only command line argument.
-    """
+    """Wait for the backend's death, then kill its workloads."""
+    mark, table = sys.argv[1].encode(), int(sys.argv[2])
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)  # the backend has work to finish; so have we
-    for pgid in follow(0):
+    os.read(0, 1)
+    for pgid in noted(table):
         with contextlib.suppress(OSError):
             os.killpg(pgid, signal.SIGKILL)
     for _ in range(_ROUNDS):  # what is being killed may still have started more
-        pids = marked(sys.argv[1].encode())
+        pids = marked(mark)
         if not pids:
             break
         for pid in pids:

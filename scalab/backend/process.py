@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import signal
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ async def run_group(
     *,
     limit_s: float = 0.0,
     kill_grace_s: float = 5.0,
-    cancel: trio.CancelScope | None = None,
+    cancel: trio.Event | None = None,
     groups: Groups | None = None,
     on_kill: Callable[[KillReason, signal.Signals], object] = lambda _reason, _signal: None,
 ) -> RunEnd:
@@ -39,7 +38,7 @@ async def run_group(
         launch: How to start it.
         limit_s: The run-time limit in seconds; 0 = none.
         kill_grace_s: Seconds from SIGTERM to SIGKILL.
-        cancel: Ends the run early when it is cancelled, as the limit does.
+        cancel: Ends the run early when it is set, as the limit does.
         groups: Is told of the group while there is one.
         on_kill: Is told of each signal to a group that had not ended by itself, and why.
 
@@ -54,11 +53,11 @@ async def run_group(
     reason: KillReason = "stop"
     cause: Cause = "exit"
     try:
-        with cancel or contextlib.nullcontext(), trio.move_on_after(limit_s or math.inf):
-            await group.attend(group.leader_exited)
+        with trio.move_on_after(limit_s or math.inf):
+            await group.attend(group.leader_exited, unless=cancel)
         if group.exited_at is None:
-            by_cancel = cancel is not None and cancel.cancel_called
-            cause = reason = "cancel" if by_cancel else "limit"
+            cancelled = cancel is not None and cancel.is_set()
+            cause = reason = "cancel" if cancelled else "limit"
     finally:
         # Every wait in here has a deadline of its own, and this one is beyond their sum.
         with trio.move_on_after(kill_grace_s + 2 * END_S, shield=True):

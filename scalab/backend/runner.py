@@ -31,6 +31,9 @@ OUTCOMES = (SUCCESS, FAILURE, TIMEOUT, CANCELLED)
 
 KILL_REASONS: tuple[KillReason, ...] = ("limit", "cancel", "stop")
 
+_LOGGED = 1500
+"""Bytes of a stream that are logged with ``tail``; an event has room for them even escaped."""
+
 log = structlog.get_logger()
 
 
@@ -92,8 +95,104 @@ class Runner:
             workdir=settings.workdir,
             env=self._guard.marked(dict(os.environb)),
         )
-        self._groups: set[int] = set()
         self._kill_grace_s = settings.kill_grace_s
-        # Starting a program stalls the event loop. With many items at once, the lock has it look
-        # after its other tasks between any two.
-        self._starting = trio.Lock()
+        # Starting a program stalls the event loop. Where many start at once, they pass this one
+        # by one, and the loop looks after its other tasks between them.
+        self._turnstile = trio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._guard.aclose()
+
+    async def run(
+        self,
+        args: Sequence[str],
+        limit_s: float,
+        slot: Slot,
+        cancel: trio.Event | None = None,
+    ) -> Reply:
+        """Run the workload once, and tell how that went.
+
+        Args:
+            args: The item's arguments.
+            limit_s: The item's run-time limit in seconds; 0 = ours.
+            slot: Where it runs; the caller sees to it that nothing else does.
+            cancel: When it is set, the run ends as by its limit, and the reply has return code
+                143. This is for a request that is no longer wanted, while the task goes on.
+
+        Returns:
+            The reply without an id, whatever happens to the workload.
+
+        Cancellation: as of ``run_group``; there is no reply then.
+        """
+        try:
+            end = await self._run(args, self._effective_limit_s(limit_s), slot, cancel)
+        except CannotRunError as exc:
+            await trio.lowlevel.checkpoint()
+            outcome, reply = FAILURE, Reply(error=printable(str(exc)), retcode=exc.retcode)
+        except BaseException:
+            self.counts.aborted += 1
+            raise
+        else:
+            outcome, reply = end.outcome(), end.reply()
+        reply.node, reply.pod = self.settings.node, self.settings.pod
+        reply.device = slot.name
+        self.counts.outcomes[outcome] += 1
+        self.counts.run_s += reply.runtime_s
+        return reply
+
+    def kill_now(self) -> None:
+        """Give no grace from now on: kill what runs at once, which ends its run.
+
+        This is for a second signal, together with cancelling the tasks.
+        """
+        self._kill_grace_s = 0.0
+        for pgid in self._guard.groups:
+            self._count_kill("stop", signal.SIGKILL)
+            signal_session(pgid, signal.SIGKILL)
+
+    def _effective_limit_s(self, asked_s: float) -> float:
+        default_s = self.settings.limit_s
+        return min(asked_s, default_s) if asked_s > 0 < default_s else max(asked_s, default_s)
+
+    async def _run(
+        self, args: Sequence[str], limit_s: float, slot: Slot, cancel: trio.Event | None
+    ) -> RunEnd:
+        workload = self.settings.workload
+        args = workload.arguments(() if self.settings.ignore_args else args, slot.path)
+        if workload.built_in:
+            return await sleep.sleep(sleep.seconds(args), limit_s, cancel)
+        async with self._turnstile:
+            pass
+        if cancel is not None and cancel.is_set():
+            return RunEnd("cancel", 0.0, limit_s)
+        self._guard.ensure()
+        end = await run_group(
+            [workload.program, *args],
+            self._launch,
+            limit_s=limit_s,
+            kill_grace_s=self._kill_grace_s,
+            cancel=cancel,
+            groups=self._guard,
+            on_kill=self._count_kill,
+        )
+        if self.settings.output == "tail":
+            _log_tails(end, slot)
+        return end
+
+    def _count_kill(self, reason: KillReason, signum: signal.Signals) -> None:
+        self.counts.kills[reason, signal_name(signum)] += 1
+
+
+def _log_tails(end: RunEnd, slot: Slot) -> None:
+    """Log the last of what the workload wrote; the log makes it printable."""
+    for stream, output in (("stdout", end.stdout), ("stderr", end.stderr)):
+        if text := output[-_LOGGED:].decode(errors="replace").strip():
+            log.info("workload's last output", stream=stream, slot=slot.index, text=text)

@@ -44,7 +44,11 @@ class Result:
 
     def log_summary(self) -> None:
         """Log what was run."""
-        log.info("backend has ended", **self.counts.summary())
+        counts = self.counts
+        runs = sum(counts.outcomes.values())
+        outcomes = {name: n for name, n in counts.outcomes.items() if n}
+        mean = {"run_mean_s": round(counts.run_s / runs, 4)} if runs else {}
+        log.info("backend has ended", runs=runs, **outcomes, **mean)
 
 
 async def run_backend(
@@ -85,7 +89,9 @@ async def run_backend(
         async with trio.open_nursery() as nursery:
             if settings.metrics_addr is not None:
                 listeners = await open_listeners(settings.metrics_addr, "metrics")
-                await nursery.start(serve_metrics, runner, worker, len(slots), listeners)
+                await nursery.start(
+                    serve_metrics, runner.counts, lambda: worker.busy, len(slots), listeners
+                )
             try:
                 await worker.run(connector)
             except ScalabError as exc:

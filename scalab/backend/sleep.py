@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 from collections.abc import Sequence
@@ -36,7 +35,7 @@ def seconds(args: Sequence[str]) -> float:
 
 
 async def sleep(
-    duration_s: float, limit_s: float = 0.0, cancel: trio.CancelScope | None = None
+    duration_s: float, limit_s: float = 0.0, cancel: trio.Event | None = None
 ) -> RunEnd:
     """Sleep, for as long as the limit allows.
 
@@ -45,19 +44,18 @@ async def sleep(
     Args:
         duration_s: How long, in seconds.
         limit_s: The run-time limit in seconds; 0 = none.
-        cancel: Ends the sleep early when it is cancelled.
+        cancel: Ends the sleep early when it is set.
     """
     started = trio.current_time()
     cause: Cause = "exit"
     if 0 < limit_s < duration_s:
         duration_s, cause = limit_s, "limit"
-    if duration_s > 0:
-        with cancel or contextlib.nullcontext():
-            await trio.sleep(duration_s)
-        cancelled = cancel is not None and cancel.cancelled_caught
-    else:
+    if duration_s == 0:
         await trio.lowlevel.checkpoint()
-        cancelled = cancel is not None and cancel.cancel_called
-    if cancelled:
-        cause = "cancel"
+    elif cancel is None:
+        await trio.sleep(duration_s)
+    else:
+        with trio.move_on_after(duration_s):
+            await cancel.wait()
+            cause = "cancel"
     return RunEnd(cause, trio.current_time() - started, limit_s)

@@ -17,7 +17,10 @@ from scalab import __version__
 from scalab.errors import ExitCode, ScalabError
 from scalab.protocol.text import printable
 
-from . import backend, client, demo, frontend
+from .backend import backend
+from .client import client
+from .demo import demo
+from .frontend import frontend
 
 # The base of typer's parameter errors: any misuse of the command line.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -34,7 +37,7 @@ app = typer.Typer(
         "max_content_width": 100,
     },
 )
-for command in (frontend.frontend, backend.backend, client.client, demo.demo):
+for command in (frontend, backend, client, demo):
     app.command()(command)
 
 

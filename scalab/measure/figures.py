@@ -79,10 +79,10 @@ def format_ratio(high: float, low: float) -> str:
     """Write how many times ``low`` goes into ``high``.
 
     >>> format_ratio(3, 2)
-    '1.50 ×'
+    '1.50x'
     """
     ratio = high / low
-    return f"{_figures(ratio)} ×" if ratio < 999.5 else f"{ratio:,.0f} ×"
+    return f"{_figures(ratio)}x" if ratio < 999.5 else f"{ratio:,.0f}x"
 
 
 def format_bars(counts: Sequence[int]) -> str:

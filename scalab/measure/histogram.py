@@ -48,8 +48,8 @@ class Histogram:
     """The shortest, exactly; 0 when empty."""
     max_us: int = 0
     """The longest, exactly; 0 when empty."""
-    _counts: defaultdict[int, int] = attrs.field(factory=lambda: defaultdict(int), init=False)
-    """By bucket; a bucket is named by its lowest value in microseconds."""
+    buckets: defaultdict[int, int] = attrs.field(factory=lambda: defaultdict(int), init=False)
+    """Durations by bucket, each named by its lowest value in microseconds."""
     _view: _View | None = attrs.field(default=None, init=False, eq=False)
 
     def __repr__(self) -> str:
@@ -63,19 +63,7 @@ class Histogram:
                 ``MAX_S``.
             count: How often it occurred; at least 1.
         """
-        if not 0.0 <= seconds <= MAX_S:
-            seconds = MAX_S if seconds > 0.0 else 0.0
-        us = int(seconds * 1e6 + 0.5)
-        if us > self.max_us:
-            self.max_us = us
-        if us < self.min_us or not self.count:
-            self.min_us = us
-        self.count += count
-        self.sum_us += us * count
-        if us >= _EXACT:
-            shift = us.bit_length() - _BITS
-            us = us >> shift << shift
-        self._counts[us] += count
+        record((self,), seconds, count)
 
     def merge(self, other: Histogram) -> None:
         """Add everything that ``other`` holds."""
@@ -85,8 +73,8 @@ class Histogram:
         self.max_us = max(self.max_us, other.max_us)
         self.count += other.count
         self.sum_us += other.sum_us
-        for bucket, count in other._counts.items():
-            self._counts[bucket] += count
+        for bucket, count in other.buckets.items():
+            self.buckets[bucket] += count
 
     @property
     def min_s(self) -> float:
@@ -138,7 +126,7 @@ class Histogram:
             (from, to, count), in seconds, ascending and without gaps; empty when nothing was
             recorded in ``within``.
         """
-        whole = within or self
+        whole = self if within is None else within
         if not whole.count:
             return ()
         edges = _edges_us(whole.min_us, whole.max_us, n)
@@ -155,7 +143,7 @@ class Histogram:
 
     def to_list(self) -> list[tuple[int, int]]:
         """Return (lowest value of the bucket in microseconds, count), ascending."""
-        return sorted(self._counts.items())
+        return sorted(self.buckets.items())
 
     @classmethod
     def from_list(
@@ -205,8 +193,8 @@ class Histogram:
     def _sorted(self) -> _View:
         # Whatever is recorded raises the count, so the count says whether a view is current.
         if self._view is None or self._view.count != self.count:
-            buckets = sorted(self._counts)
-            cumulated = list(accumulate(map(self._counts.__getitem__, buckets)))
+            buckets = sorted(self.buckets)
+            cumulated = list(accumulate(map(self.buckets.__getitem__, buckets)))
             self._view = _View(self.count, buckets, cumulated)
         return self._view
 
@@ -230,7 +218,7 @@ def record(histograms: Iterable[Histogram], seconds: float, count: int = 1) -> N
             ``MAX_S``.
         count: How often it occurred; at least 1.
     """
-    # No calls of bucket_us(), min() or max(): this runs several times per reply.
+    # Neither bucket_us() nor min() and max() are called: this runs several times per reply.
     if not 0.0 <= seconds <= MAX_S:
         seconds = MAX_S if seconds > 0.0 else 0.0
     us = int(seconds * 1e6 + 0.5)
@@ -239,13 +227,13 @@ def record(histograms: Iterable[Histogram], seconds: float, count: int = 1) -> N
         shift = us.bit_length() - _BITS
         bucket = us >> shift << shift
     for histogram in histograms:
-        if us > histogram.max_us:
+        if us > histogram.max_us:  # noqa: PLR1730
             histogram.max_us = us
         if us < histogram.min_us or not histogram.count:
             histogram.min_us = us
         histogram.count += count
         histogram.sum_us += us * count
-        histogram._counts[bucket] += count
+        histogram.buckets[bucket] += count
 
 
 def bucket_us(us: int) -> int:

@@ -38,7 +38,10 @@ class Place:
     failed: int
     run: Spread
     histogram: tuple[tuple[float, float, int], ...]
-    """Run times as (from, to, count), seconds; at most 12 steps of equal ratio."""
+    """Run times as (from, to, count), seconds; at most 12 steps of equal ratio.
+
+    All places of a window have the same steps, so that they can be compared.
+    """
     devices: tuple[str, ...] = ()
     pods: tuple[str, ...] = ()
     errors: tuple[ErrorCount, ...] = ()
@@ -53,7 +56,11 @@ class Statistics:
     outstanding: int
     """Requests sent and not yet answered, now."""
     completed: int
-    """Replies in the window, failed ones included."""
+    """Replies in the window, failed ones included.
+
+    A request that ended without a reply is failed but not completed, so the requests that ended
+    are ``succeeded`` + ``failed``.
+    """
     succeeded: int
     failed: int
     failures: dict[str, int]
@@ -61,10 +68,12 @@ class Statistics:
     throughput: float
     """Completions per second of the window."""
     wait: Spread
+    """Time in the queue; this, run and overhead are of the replies that ran."""
     run: Spread
     overhead: Spread
     """Total - wait - run: what the framework and the network cost."""
     total: Spread
+    """From sending a request to its reply, of all replies."""
     nodes: tuple[Place, ...]
     devices: tuple[Place, ...]
     pods: tuple[Place, ...]

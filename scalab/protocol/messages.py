@@ -83,7 +83,7 @@ class WorkItem:
     """The error is only that the queue is empty."""
 
 
-@attrs.define
+@attrs.define(on_setattr=attrs.setters.NO_OP)  # the frontend completes it on the hot path
 class Reply:
     """How a run ended: from the backend to the frontend, and completed by it, to the client."""
 

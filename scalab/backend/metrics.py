@@ -1,0 +1,73 @@
+"""The backend's Prometheus metrics and health, on an HTTP port of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import trio
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from scalab import __version__
+from scalab.runtime.http import HttpServer
+from scalab.runtime.routing import Request, Response, Router
+
+from .runner import KILL_REASONS, RunCounts
+
+
+class _BackendCollector(Collector):
+    """Reads the runner's own counts when it is scraped."""
+
+    def __init__(self, counts: RunCounts, busy: Callable[[], int], slots: int) -> None:
+        self._counts = counts
+        self._busy = busy
+        self._slots = slots
+
+    def collect(self) -> Iterable[Metric]:
+        runs = CounterMetricFamily(
+            "scalab_backend_runs", "Runs of the workload by how they ended", labels=["outcome"]
+        )
+        for outcome, count in self._counts.outcomes.items():
+            runs.add_metric([outcome], count)
+        runs.add_metric(["aborted"], self._counts.aborted)
+        yield runs
+        yield CounterMetricFamily(
+            "scalab_backend_run_seconds", "Run time of the workload", value=self._counts.run_s
+        )
+        kills = CounterMetricFamily(
+            "scalab_backend_kills",
+            "Signals sent to workloads that had not ended by themselves",
+            labels=["reason", "signal"],
+        )
+        for reason in KILL_REASONS:
+            for name in ("SIGTERM", "SIGKILL"):
+                kills.add_metric([reason, name], self._counts.kills[reason, name])
+        yield kills
+        slots = GaugeMetricFamily("scalab_backend_slots", "Slots by state", labels=["state"])
+        slots.add_metric(["busy"], self._busy())
+        slots.add_metric(["idle"], self._slots - self._busy())
+        yield slots
+        yield InfoMetricFamily("scalab_build", "What runs here", {"version": __version__})
+
+
+async def serve_metrics(
+    counts: RunCounts,
+    busy: Callable[[], int],
+    slots: int,
+    listeners: list[trio.SocketListener],
+    *,
+    task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve ``/metrics`` and ``/livez`` until cancelled."""
+    registry = CollectorRegistry()
+    registry.register(_BackendCollector(counts, busy, slots))
+    ProcessCollector(registry=registry)
+
+    def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), content_type)
+
+    router = Router({"/metrics": metrics, "/livez": lambda _request: Response.text("ok")})
+    await HttpServer(router).serve(listeners, task_status=task_status)
