@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "venv"
@@ -8,6 +10,7 @@ nox.options.error_on_missing_interpreters = False
 
 GROUPS = nox.project.dependency_groups
 PYPROJECT = nox.project.load_toml("pyproject.toml")
+TREES = (Path("scalab"), Path("tests"), Path("benchmarks"))
 PYTHONS = ["3.11", "3.12", "3.13"]
 
 
@@ -17,7 +20,12 @@ def lint(session: nox.Session) -> None:
     session.install(*GROUPS(PYPROJECT, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("flake8-async", "scalab", "tests", "benchmarks")
+    startable = "serve,serve_metrics,serve_pages,run_backend,run_client,watch_signals"
+    session.run(
+        "flake8-async",
+        f"--startable-in-context-manager={startable}",
+        *(str(file) for tree in TREES for file in tree.rglob("*.py")),
+    )
 
 
 @nox.session

@@ -52,7 +52,7 @@ class _BackendCollector(Collector):
         yield InfoMetricFamily("scalab_build", "What runs here", {"version": __version__})
 
 
-async def serve_metrics(
+async def serve_metrics(  # noqa: ASYNC128 - the server tells task_status
     counts: RunCounts,
     busy: Callable[[], int],
     slots: int,

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from scalab.measure.figures import format_count, format_duration, format_rate, format_share
 from scalab.measure.statistics import Place, Spread, Statistics
-from scalab.protocol.text import clip, printable
+from scalab.protocol.text import printable
 from scalab.runtime.routing import Response
 
 MAX_ROWS = 200
@@ -24,7 +24,7 @@ MAX_ROWS = 200
 MAX_ERRORS = 20
 """Error texts shown; of a place, ``MAX_PLACE_ERRORS``."""
 MAX_PLACE_ERRORS = 2
-MAX_LINKS = 4
+MAX_LINKS = 3
 """Devices or pods named in a row."""
 
 KINDS = ("nodes", "devices", "pods")
@@ -69,8 +69,8 @@ class _Row:
     bars: tuple[tuple[int, float], ...]
     """Position and height of the histogram's bars."""
     range: str
-    devices: str
-    pods: str
+    links: tuple[tuple[str, str], ...]
+    """What belongs to it: kind and names."""
     errors: tuple[str, ...]
 
 
@@ -79,8 +79,6 @@ class _Table:
     title: str
     rows: tuple[_Row, ...]
     more: int
-    has_devices: bool
-    has_pods: bool
 
 
 class Pages:
@@ -170,8 +168,6 @@ def _table(kind: str, places: Sequence[Place]) -> _Table:
         title=kind.capitalize(),
         rows=tuple(_rows(places, shown)),
         more=len(places) - len(shown),
-        has_devices=kind != "devices" and any(place.devices for place in shown),
-        has_pods=kind != "pods" and any(place.pods for place in shown),
     )
 
 
@@ -196,8 +192,7 @@ def _rows(places: Sequence[Place], shown: Sequence[Place]) -> Iterator[_Row]:
             slow=run.count >= _ENOUGH and 0 < _SLOW * usual_s < run.p50_s,
             bars=tuple((i, _HEIGHT * n / highest) for i, (_, _, n) in enumerate(steps) if n),
             range=f"{format_duration(run.min_s)} to {format_duration(run.max_s)}" if steps else "",
-            devices=_links(place.devices),
-            pods=_links(place.pods),
+            links=tuple(_links(place)),
             errors=tuple(
                 f"{format_count(error.count)} x {printable(error.text, 120)}"
                 for error in place.errors[:MAX_PLACE_ERRORS]
@@ -205,7 +200,9 @@ def _rows(places: Sequence[Place], shown: Sequence[Place]) -> Iterator[_Row]:
         )
 
 
-def _links(names: Sequence[str]) -> str:
-    text = ", ".join(clip(printable(name, 80), 80) for name in names[:MAX_LINKS])
-    more = len(names) - MAX_LINKS
-    return f"{text} and {more} more" if more > 0 else text
+def _links(place: Place) -> Iterator[tuple[str, str]]:
+    for what, names in (("Devices:", place.devices), ("Pods:", place.pods)):
+        if names:
+            text = ", ".join(printable(name, 80) for name in names[:MAX_LINKS])
+            more = len(names) - MAX_LINKS
+            yield what, f"{text} and {more} more" if more > 0 else text

@@ -23,7 +23,7 @@ _INDEX = """scalab frontend
 /readyz      200 while requests are accepted, 503 while draining"""
 
 
-async def serve_pages(
+async def serve_pages(  # noqa: ASYNC128 - the server tells task_status
     hub: Hub,
     lag: LagMonitor,
     listeners: list[trio.SocketListener],

@@ -72,9 +72,8 @@ async def serve(
         await service.start(serve_pages, hub, lag, pages)
         async with trio.open_nursery() as connections:
             accepting = trio.CancelScope()
-            service.start_soon(
-                _accept, hub, {CLIENT_PORT: clients, WORKER_PORT: workers}, accepting, connections
-            )
+            ports = {CLIENT_PORT: clients, WORKER_PORT: workers}
+            connections.start_soon(_accept, hub, ports, accepting, connections)
             log.info(
                 "frontend is ready", queues=",".join(settings.queues), clients=bound.clients,
                 backends=bound.workers, metrics=f"http://{bound.metrics}/metrics",

@@ -53,8 +53,9 @@
     }
   }
 
-  async function change(form) {
+  async function change(form, button) {
     const query = new URLSearchParams(new FormData(form));
+    if (button?.name) query.set(button.name, button.value);
     query.set("type", "json");
     try {
       const reply = await ask(`${form.getAttribute("action")}?${query}`);
@@ -69,7 +70,7 @@
 
   document.addEventListener("submit", (event) => {
     event.preventDefault();
-    change(event.target);
+    change(event.target, event.submitter);
   });
   field?.addEventListener("input", () => { edited = true; });
   byId("refresh").addEventListener("click", (event) => {
