@@ -7,13 +7,13 @@ from functools import partial
 import structlog
 import trio
 
-from scalab.errors import ConfigError, ScalabError
+from scalab.errors import ConfigError, ScalabError, UnreachableError
 from scalab.protocol.codec import decode_classic, encode_classic
 from scalab.protocol.errors import ProtocolError
 from scalab.protocol.framing import ObjectReader
 from scalab.protocol.messages import Reply, WorkItem, WorkRequest
 from scalab.protocol.text import printable
-from scalab.runtime.net import backoff_delays, watch_for_dead_peer
+from scalab.runtime.net import backoff_delays, watch_for_dead_peers
 from scalab.runtime.reconnect import Connector, unless_stopped
 from scalab.runtime.service import Stop
 
@@ -78,7 +78,8 @@ class ClassicWorker:
                 try:
                     took_one = await self._exchange(stream, slot, connector)
                 except (ProtocolError, trio.BrokenResourceError) as exc:
-                    connector.lost(str(exc) or "it closed the connection")
+                    text = f"no exchange with the frontend at {connector.address}: {exc}"
+                    connector.failed(UnreachableError(text))
                     continue
             if took_one:
                 delays = backoff_delays(first_s, most_s)
@@ -90,12 +91,11 @@ class ClassicWorker:
 
     async def _exchange(self, stream: trio.SocketStream, slot: Slot, connector: Connector) -> bool:
         """Ask for an item and run it; False if there is none."""
-        watch_for_dead_peer(stream)
+        watch_for_dead_peers(stream)
         await stream.send_all(encode_classic(WorkRequest(self._settings.queue)))
         fields = await unless_stopped(self._stop, partial(_read_object, stream))
         if fields is None:
             return True  # stopping: the loop ends with the next connection
-        connector.welcomed()
         connector.exchanged()
         item = decode_classic(fields, WorkItem)
         if self._settings.verbose:

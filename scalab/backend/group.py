@@ -169,10 +169,10 @@ class Group:
         try:
             if not reaped:
                 log.warning("a workload's process can't be killed", pid=self.pgid)
-            elif _reap_group(self.pgid):
-                # The killed are gone a moment after their leader.
+            elif _exists(self.pgid):
                 with trio.move_on_after(_VANISH_S):
-                    await poll_until(lambda: not _reap_group(self.pgid), _POLL_S)
+                    await poll_until(lambda: not _lives(self.pgid), _POLL_S)
+                _reap_orphans(self.pgid)
             for pipe in self._pipes():
                 await pipe.finish()
         finally:
@@ -217,11 +217,8 @@ def _signal_group(pgid: int, signum: signal.Signals) -> None:
             os.killpg(pgid, signal.SIGCONT)  # a stopped process heeds it only when it goes on
 
 
-def _reap_group(pgid: int) -> bool:
-    """Return whether anything is left of the group; reap what fell to us if we are PID 1."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-pgid, os.WNOHANG)[0]:
-            pass
+def _exists(pgid: int) -> bool:
+    """Whether anything is left of a group, if only zombies."""
     try:
         os.killpg(pgid, 0)
     except ProcessLookupError:
@@ -229,6 +226,18 @@ def _reap_group(pgid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _lives(pgid: int) -> bool:
+    """Whether anything of a group lives."""
+    return _exists(pgid) and pgid in session_members(pgid).values()
+
+
+def _reap_orphans(pgid: int) -> None:
+    """Reap what is left of a group, if it has become ours: in a container, we may be PID 1."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-pgid, os.WNOHANG)[0]:
+            pass
 
 
 def _start(

@@ -11,7 +11,7 @@ from scalab.protocol.errors import ProtocolError
 from scalab.protocol.framing import ObjectReader
 from scalab.protocol.messages import DISCONNECTED, Reply
 from scalab.protocol.text import printable
-from scalab.runtime.net import connect, watch_for_dead_peer
+from scalab.runtime.net import connect, watch_for_dead_peers
 from scalab.runtime.reconnect import Connector
 
 from .load import Load
@@ -64,7 +64,7 @@ class ClassicDriver:
     async def _exchange(self, connector: Connector) -> Reply:
         request = self._load.request()
         async with await connect(connector.address) as stream:
-            watch_for_dead_peer(stream)
+            watch_for_dead_peers(stream)
             await stream.send_all(encode_classic(request))
             reader = ObjectReader()
             while data := bytes(await stream.receive_some(4096)):

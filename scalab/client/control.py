@@ -24,9 +24,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import attrs
+import trio
 
 from scalab.measure.figures import format_duration
 from scalab.measure.statistics import Place, Statistics
@@ -34,7 +35,7 @@ from scalab.measure.summary import format_plain, to_json
 from scalab.protocol.text import printable
 from scalab.runtime.routing import Handler, HttpError, Request, Response, Router
 
-from .page import KINDS, Pages, View
+from .page import KINDS, View, render_page, render_panels
 
 TYPES: Final = ("plain", "json", "html")
 
@@ -72,8 +73,8 @@ class Controlled(Protocol):
 def control_router(client: Controlled) -> Router:
     """Return the control port of ``client``."""
     control = _Control(client)
-    parallel = control.classic(control.parallel, "value")
-    rate = control.classic(control.rate)
+    parallel = control.value(control.parallel, "value")
+    rate = control.value(control.rate)
     routes: dict[str, Handler] = {
         "/": control.page,
         "/panels": control.panels,
@@ -82,27 +83,25 @@ def control_router(client: Controlled) -> Router:
         "/readyz": control.ready,
         "/parallel": parallel,
         "/parallelism": parallel,
-        "/reset": control.classic(control.reset),
+        "/reset": control.value(control.reset),
         "/reqs-per-sec": rate,
         "/reqs-per-seq": rate,
-        "/fails": control.classic(control.fails),
-        "/stats": control.classic(control.stats),
+        "/fails": control.value(control.fails),
+        "/stats": control.report(),
     }
-    return Router(routes | {f"/{kind}": control.classic(control.places(kind)) for kind in KINDS})
+    return Router(routes | {f"/{kind}": control.report(kind) for kind in KINDS})
 
 
 @attrs.frozen
 class _Answer:
-    """What a classic endpoint has to say, in each of the types."""
+    """What a classic endpoint that has a value says."""
 
-    plain: str
-    result: Any
+    result: float | str
     info: str
-    status: int = 200
-    show: str = ""
-    """The part of the page that answers; see ``View``."""
-    notice: str = ""
-    """What the page says above it."""
+    plain: str
+    notice: str
+    """What the page says."""
+    failed: bool = False
 
 
 _Endpoint = Callable[[Request, dict[str, str]], _Answer]
@@ -111,25 +110,31 @@ _Endpoint = Callable[[Request, dict[str, str]], _Answer]
 class _Control:
     def __init__(self, client: Controlled) -> None:
         self._client = client
-        self._pages = Pages()
 
     # --- classic endpoints -------------------------------------------------------------------
 
-    def classic(self, endpoint: _Endpoint, *parameters: str) -> Handler:
-        """Make a handler of an endpoint: check the parameters, and answer in the type asked for."""
+    def value(self, endpoint: _Endpoint, *parameters: str) -> Handler:
+        """Make a handler of an endpoint that answers with one value."""
 
-        def handle(request: Request) -> Response:
-            given = request.parameters("type", *parameters)
-            kind = given.pop("type", "html")
-            if kind not in TYPES:
-                text = f"unknown type '{printable(kind, 40)}'; there are {', '.join(TYPES)}"
-                raise HttpError(400, text)
+        async def handle(request: Request) -> Response:
+            form, given = _parameters(request, *parameters)
             answer = endpoint(request, given)
-            if kind == "plain":
-                return Response.text(answer.plain, answer.status)
-            if kind == "json":
-                return Response.json({"result": answer.result, "info": answer.info}, answer.status)
-            return self._pages.page(self._view(answer), answer.status)
+            status = 400 if answer.failed else 200
+            if form == "plain":
+                return Response.text(answer.plain, status)
+            if form == "json":
+                return Response.json({"result": answer.result, "info": answer.info}, status)
+            return await _aside(render_page, self._view(notice=answer.notice, failed=answer.failed))
+
+        return handle
+
+    def report(self, show: str = "") -> Handler:
+        """Make a handler that answers with all statistics, or those of one kind of places."""
+        renderers = {"plain": _render_plain, "json": _render_json, "html": render_page}
+
+        async def handle(request: Request) -> Response:
+            form, _ = _parameters(request)
+            return await _aside(renderers[form], self._view(show=show))
 
         return handle
 
@@ -140,75 +145,51 @@ class _Control:
             request.require_intent()
             number = _NUMBER.fullmatch(given["value"])
             if number is None:
-                return _error(f"'{printable(given['value'], 40)}' is not a number")
+                reason = f"'{printable(given['value'], 40)}' is not a number"
+                text = f"ERROR: {reason}"
+                return _Answer("ERROR", reason, text, notice=text, failed=True)
             wanted = int(number[1])
             allowed = min(max(wanted, 0), client.parallel_max)
             if wanted != allowed:
                 note = f", the {'most' if wanted > allowed else 'fewest'} that there can be"
             client.set_parallel(allowed)
-        return _value(client.parallel, f"requests in parallel{note}")
+        return _number(client.parallel, f"requests in parallel{note}")
 
     def reset(self, request: Request, _given: dict[str, str]) -> _Answer:
         """Begin a new measuring window."""
         request.require_intent()
         self._client.reset()
-        return _value("Reseted", "a new measuring window has begun", separator=": ")
+        word, info = "Reseted", "a new measuring window has begun"
+        return _Answer(word, info, word, notice=f"{word}: {info}")
 
     def rate(self, _request: Request, _given: dict[str, str]) -> _Answer:
         """Tell the throughput."""
         throughput = self._client.statistics().throughput
         # Never with an exponent, which the ``bc`` of classic scripts doesn't read.
-        return _value(throughput, "requests per second", f"{throughput:.6f}")
+        return _number(throughput, "requests per second", f"{throughput:.6f}")
 
     def fails(self, _request: Request, _given: dict[str, str]) -> _Answer:
         """Tell how many requests failed."""
-        return _value(self._client.statistics().failed, "request failures")
-
-    def stats(self, _request: Request, _given: dict[str, str]) -> _Answer:
-        """Tell everything."""
-        client, statistics = self._client, self._client.statistics()
-        title = f"queue {printable(client.queue, 64)}, {client.parallel} in parallel"
-        report = format_plain(statistics, title).removesuffix("\n")
-        return _Answer(report, to_json(statistics), "statistics of the measuring window")
-
-    def places(self, kind: str) -> _Endpoint:
-        """Return the endpoint for one kind of places."""
-
-        def endpoint(_request: Request, _given: dict[str, str]) -> _Answer:
-            statistics = self._client.statistics()
-            lines = [line for place in getattr(statistics, kind) for line in _describe(place)]
-            plain = "\n".join(lines) or f"no statistics for {kind} yet"
-            return _Answer(plain, to_json(statistics)[kind], f"statistics of {kind}", show=kind)
-
-        return endpoint
+        return _number(self._client.statistics().failed, "request failures")
 
     # --- the page, programs and probes -------------------------------------------------------
 
-    def page(self, request: Request) -> Response:
+    async def page(self, request: Request) -> Response:
         """Answer with the page."""
         request.parameters()
-        return self._pages.page(self._view())
+        return await _aside(render_page, self._view())
 
-    def panels(self, request: Request) -> Response:
+    async def panels(self, request: Request) -> Response:
         """Answer with what changes on the page."""
         show = request.parameters("show").get("show", "")
         if show not in ("", *KINDS):
             raise HttpError(400, f"there is nothing to show of '{printable(show, 40)}'")
-        return self._pages.panels(attrs.evolve(self._view(), show=show))
+        return await _aside(render_panels, self._view(show=show))
 
-    def api_stats(self, request: Request) -> Response:
+    async def api_stats(self, request: Request) -> Response:
         """Answer with everything, for programs."""
         request.parameters()
-        client = self._client
-        return Response.json(
-            {
-                "queue": client.queue,
-                "parallel": client.parallel,
-                "parallel_max": client.parallel_max,
-                "connected": client.connected(),
-                "statistics": to_json(client.statistics()),
-            }
-        )
+        return await _aside(_render_api, self._view())
 
     def ready(self, _request: Request) -> Response:
         """Answer whether the client can do its work."""
@@ -216,7 +197,7 @@ class _Control:
             return Response.text("ok")
         return Response.text("not connected to the frontend", 503)
 
-    def _view(self, answer: _Answer | None = None) -> View:
+    def _view(self, *, show: str = "", notice: str = "", failed: bool = False) -> View:
         client = self._client
         return View(
             queue=client.queue,
@@ -224,20 +205,41 @@ class _Control:
             parallel_max=client.parallel_max,
             connected=client.connected(),
             statistics=client.statistics(),
-            show=answer.show if answer else "",
-            notice=answer.notice if answer else "",
-            failed=answer is not None and answer.status != 200,
+            show=show,
+            notice=notice,
+            failed=failed,
         )
 
 
-def _value(result: float | str, info: str, plain: str = "", separator: str = " ") -> _Answer:
+def _parameters(request: Request, *known: str) -> tuple[str, dict[str, str]]:
+    """Return the type that a classic endpoint is asked for, and its other parameters."""
+    given = request.parameters("type", *known)
+    form = given.pop("type", "html")
+    if form not in TYPES:
+        text = f"unknown type '{printable(form, 40)}'; there are {', '.join(TYPES)}"
+        raise HttpError(400, text)
+    return form, given
+
+
+def _number(result: float, info: str, plain: str = "") -> _Answer:
     plain = plain or str(result)
-    return _Answer(plain, result, info, notice=f"{plain}{separator}{info}")
+    return _Answer(result, info, plain, notice=f"{plain} {info}")
 
 
-def _error(reason: str) -> _Answer:
-    text = f"ERROR: {reason}"
-    return _Answer(text, "ERROR", reason, status=400, notice=text)
+# --- rendering -----------------------------------------------------------------------------------
+
+
+async def _aside(render: Callable[[View], Response], view: View) -> Response:
+    """Render in a thread: with hundreds of pods it takes long enough to disturb the load."""
+    return await trio.to_thread.run_sync(render, view)
+
+
+def _render_plain(view: View) -> Response:
+    if not view.show:
+        title = f"queue {printable(view.queue, 64)}, {view.parallel} in parallel"
+        return Response.text(format_plain(view.statistics, title).removesuffix("\n"))
+    lines = [line for place in getattr(view.statistics, view.show) for line in _describe(place)]
+    return Response.text("\n".join(lines) or f"no statistics for {view.show} yet")
 
 
 def _describe(place: Place) -> Iterator[str]:
@@ -252,3 +254,22 @@ def _describe(place: Place) -> Iterator[str]:
     yield printable("; ".join(parts), 2000)
     for error in place.errors:
         yield f"  {error.count} x {printable(error.text)}"
+
+
+def _render_json(view: View) -> Response:
+    statistics = to_json(view.statistics)
+    result = statistics[view.show] if view.show else statistics
+    info = f"statistics of {view.show or 'the measuring window'}"
+    return Response.json({"result": result, "info": info})
+
+
+def _render_api(view: View) -> Response:
+    return Response.json(
+        {
+            "queue": view.queue,
+            "parallel": view.parallel,
+            "parallel_max": view.parallel_max,
+            "connected": view.connected,
+            "statistics": to_json(view.statistics),
+        }
+    )

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from functools import cache
 from statistics import median
 
 import attrs
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from scalab.measure.figures import format_count, format_duration, format_rate, format_share
 from scalab.measure.statistics import Place, Spread, Statistics
@@ -81,35 +82,35 @@ class _Table:
     more: int
 
 
-class Pages:
-    """Makes pages and panels; reads its templates once."""
+@cache
+def _template(name: str) -> Template:
+    """Return a template of this package, which is read and compiled once."""
+    environment = Environment(
+        loader=PackageLoader("scalab.client"),
+        autoescape=True,  # everything, whatever the templates are called
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": format_count,
+        "rate": format_rate,
+        "duration": format_duration,
+        "printable": printable,
+    }
+    return environment.get_template(name)
 
-    def __init__(self) -> None:
-        environment = Environment(
-            loader=PackageLoader("scalab.client"),
-            autoescape=True,  # everything, whatever the templates are called
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters |= {
-            "count": format_count,
-            "rate": format_rate,
-            "duration": format_duration,
-            "printable": printable,
-        }
-        self._page = environment.get_template("page.html")
-        self._panels = environment.get_template("panels.html")
 
-    def page(self, view: View, status: int = 200) -> Response:
-        """Return the whole page."""
-        nonce = secrets.token_urlsafe(16)
-        html = self._page.render(nonce=nonce, **_context(view))
-        return Response.page(html, nonce, status)
+def render_page(view: View) -> Response:
+    """Return the whole page; with status 400 if what it tells is an error."""
+    nonce = secrets.token_urlsafe(16)
+    html = _template("page.html").render(nonce=nonce, **_context(view))
+    return Response.page(html, nonce, 400 if view.failed else 200)
 
-    def panels(self, view: View) -> Response:
-        """Return only what changes with time."""
-        return Response.page(self._panels.render(**_context(view)))
+
+def render_panels(view: View) -> Response:
+    """Return only what changes with time."""
+    return Response.page(_template("panels.html").render(**_context(view)))
 
 
 def _context(view: View) -> dict[str, object]:

@@ -22,7 +22,7 @@ from scalab.protocol.messages import (
 from scalab.protocol.session import Session, State
 from scalab.queueing.dispatch import RejectedError
 from scalab.queueing.item import Item, State as ItemState
-from scalab.runtime.net import watch_for_dead_peer
+from scalab.runtime.net import close_politely
 from scalab.runtime.peer import Peer
 
 from .hub import Hub
@@ -52,7 +52,6 @@ async def _serve_classic(hub: Hub, stream: trio.SocketStream, fields: dict[str, 
     dispatcher, verbose = hub.dispatcher, hub.settings.verbose
     if verbose:
         hub.trace("from client", (request,))
-    watch_for_dead_peer(stream)
     client = _ClassicClient()
     try:
         item = dispatcher.submit(client, request, trio.current_time())
@@ -147,6 +146,7 @@ async def _serve_session(hub: Hub, stream: trio.SocketStream, hello: Hello, rest
             hub.dispatcher.client_gone(list(client.items.values()), trio.current_time())
     if peer.error is not None:
         hub.protocol_error("client", peer.error, hello.pod or hello.node)
+        await close_politely(stream)
 
 
 def _classic_error(text: str) -> bytes:

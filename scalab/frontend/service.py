@@ -13,8 +13,14 @@ import attrs
 import structlog
 import trio
 
+from scalab.runtime.accept import accept_connections
 from scalab.runtime.lag import LagMonitor
-from scalab.runtime.net import Address, bound_address, open_listeners
+from scalab.runtime.net import (
+    Address,
+    bound_address,
+    open_listeners,
+    watch_for_dead_peers,
+)
 from scalab.runtime.peer import keep_alive
 from scalab.runtime.service import Stop
 
@@ -98,11 +104,9 @@ async def _accept(
         async with trio.open_nursery() as nursery:
             for port, sockets in listeners.items():
                 serve_port = partial(_serve_connection, hub, port)
-                nursery.start_soon(
-                    partial(trio.serve_listeners, handler_nursery=connections),
-                    serve_port,
-                    sockets,
-                )
+                for listener in sockets:
+                    watch_for_dead_peers(listener)
+                    nursery.start_soon(accept_connections, listener, serve_port, connections)
 
 
 async def _serve_connection(hub: Hub, port: Port, stream: trio.SocketStream) -> None:
@@ -114,7 +118,7 @@ async def _serve_connection(hub: Hub, port: Port, stream: trio.SocketStream) -> 
                     await serve_peer(hub, stream, port)
     except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
         log.debug("connection lost", role=port.role, error=str(exc))
-    except Exception:  # noqa: BLE001 - a defect of ours must not end everybody's connections
+    except Exception:  # a defect of ours must not end everybody's connections
         log.exception("defect while serving a connection", role=port.role)
 
 

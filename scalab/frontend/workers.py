@@ -29,15 +29,17 @@ from scalab.queueing.counters import LossReason
 from scalab.queueing.dispatch import RejectedError
 from scalab.queueing.item import Item
 from scalab.queueing.worker import Worker
-from scalab.runtime.net import watch_for_dead_peer
+from scalab.runtime.net import close_politely
 from scalab.runtime.peer import Peer
 
 from .hub import Hub, log
 from .opening import Port, reject_rest, send_last
 
 
-def log_lost(hub: Hub, items: list[Item], worker: Worker, reason: LossReason) -> None:
-    """Log what a vanished backend had; what it kills again and again is named as lost."""
+def _detach(hub: Hub, worker: Worker, reason: LossReason) -> None:
+    """Remove a backend whose connection has ended, and log what it still had."""
+    items = hub.dispatcher.detach(worker, reason, trio.current_time())
+    hub.check_finished()
     if items and not hub.dispatcher.draining:
         lost = sum(item.attempts >= hub.dispatcher.max_attempts for item in items)
         log.warning(
@@ -70,7 +72,6 @@ async def _serve_classic(hub: Hub, stream: trio.SocketStream, fields: dict[str, 
     dispatcher = hub.dispatcher
     if hub.settings.verbose:
         hub.trace("from backend", (request,))
-    watch_for_dead_peer(stream)
     port = _ClassicWorker()
     try:
         worker = dispatcher.attach(port, request.queue, trio.current_time(), wait=False, once=True)
@@ -96,8 +97,7 @@ async def _serve_classic(hub: Hub, stream: trio.SocketStream, fields: dict[str, 
         reason = "protocol"
         raise
     finally:
-        items = dispatcher.detach(worker, reason, trio.current_time())
-        log_lost(hub, items, worker, reason)
+        _detach(hub, worker, reason)
 
 
 async def _read_reply(stream: trio.SocketStream) -> Reply:
@@ -188,11 +188,10 @@ async def _serve_session(hub: Hub, stream: trio.SocketStream, hello: Hello, rest
         with hub.session(peer):
             await peer.run(port.handle)
     finally:
-        reason = _loss_reason(peer.error)
-        items = dispatcher.detach(port.worker, reason, trio.current_time())
-        log_lost(hub, items, port.worker, reason)
+        _detach(hub, port.worker, _loss_reason(peer.error))
     if peer.error is not None:
         hub.protocol_error("backend", peer.error, hello.pod or hello.node)
+        await close_politely(stream)
 
 
 def _loss_reason(error: ProtocolError | None) -> LossReason:

@@ -64,7 +64,7 @@ def print_summary(console: Console, statistics: Statistics, title: str) -> None:
             plain = line.plain.translate(_ASCII).encode("ascii", "backslashreplace")
             line = Text(plain.decode("ascii"))  # noqa: PLW2901 - the same line
         line.rstrip()
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def format_plain(statistics: Statistics, title: str = "") -> str:
@@ -74,7 +74,7 @@ def format_plain(statistics: Statistics, title: str = "") -> str:
 
 
 def to_json(statistics: Statistics) -> dict[str, Any]:
-    """Return the statistics as plain dicts, lists and numbers, ready to be encoded.
+    """Return the statistics as dicts, sequences, strings and numbers, ready to be encoded.
 
     The names are those of ``Statistics``: durations are in seconds and end in ``_s``. A step of a
     place's ``histogram`` is an object with ``from_s``, ``to_s`` and ``count``.
@@ -94,8 +94,6 @@ def _place_json(place: Place) -> dict[str, Any]:
         "histogram": [
             {"from_s": low, "to_s": high, "count": count} for low, high, count in place.histogram
         ],
-        "devices": list(place.devices),
-        "pods": list(place.pods),
         "errors": [attrs.asdict(error) for error in place.errors],
     }
 

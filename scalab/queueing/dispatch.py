@@ -308,7 +308,7 @@ class Dispatcher:
             text = "cancelled" if item.withdrawn else "frontend is shutting down"
             reply = Reply(error=text, retcode=1, retry=self.draining and not item.withdrawn)
             self._end(item, CANCELLED, reply, now)
-        elif reason != "release" and item.attempts >= self.max_attempts:
+        elif item.attempts >= self.max_attempts:
             text = f"lost: {item.attempts} backends vanished while they ran it"
             self._end(item, LOST, Reply(error=text, retcode=1), now)
         else:

@@ -24,7 +24,7 @@ import trio
 from scalab.protocol.text import printable
 
 from .net import close_politely
-from .routing import HttpError, Request, Response, Router, Stream
+from .routing import TEXT, HttpError, Request, Response, Router, Stream
 
 METHODS = ("GET", "HEAD")
 LINGER_S = 0.5
@@ -255,7 +255,8 @@ class _Connection:
         line = self._head.method + b" " + self._head.target if self._head else b"-"
         request = printable(line.decode("latin-1"), 100)
         if refused or 400 <= response.status < 500:
-            reason = response.body if isinstance(response.body, bytes) else b""
+            body = response.body
+            reason = body if response.content_type == TEXT and isinstance(body, bytes) else b""
             self._server.log.warning(
                 "HTTP request refused",
                 status=response.status,
@@ -302,11 +303,8 @@ class _Connection:
 
     async def _wait_until_gone(self, scope: trio.CancelScope) -> None:
         """Cancel ``scope`` once the peer leaves; a stream may have nothing to write for long."""
-        try:
-            # The connection serves no further request, so whatever comes has no meaning.
-            while await self._stream.receive_some(self._server.limits.head):
-                pass
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        # The connection serves no further request, so whatever comes has no meaning.
+        while await self._stream.receive_some(self._server.limits.head):
             pass
         scope.cancel(reason="the peer has left")
 

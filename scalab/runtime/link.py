@@ -22,7 +22,7 @@ class Link:
     """One connection that was opened with a hello.
 
     Args:
-        stream: The connection.
+        stream: The connection; ``run`` closes it.
         hello: Who we are.
         address: The frontend's, for errors.
     """
@@ -32,6 +32,7 @@ class Link:
         self.peer = Peer(stream, Session(sender))
         self.welcomed = trio.Event()
         self.ended = trio.Event()
+        self._stream = stream
         self._address = address
         self._heartbeat_s = 0.0
         self._refused = ""
@@ -72,7 +73,8 @@ class Link:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._keep_alive, nursery, beside)
-            await self.peer.run(handle_opening)
+            async with self._stream:
+                await self.peer.run(handle_opening)
             nursery.cancel_scope.cancel(reason="the session has ended")
         self.ended.set()
         return self._why()

@@ -119,11 +119,15 @@ def os_error(exc: OSError) -> str:
     return _TEXTS.get(exc.errno) or os.strerror(exc.errno).lower()
 
 
-def watch_for_dead_peer(stream: trio.SocketStream) -> None:
-    """Let the kernel notice within about 20 s that the peer's machine is gone."""
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+def watch_for_dead_peers(socket_like: trio.SocketStream | trio.SocketListener) -> None:
+    """Let the kernel notice within about 20 s that the machine of a peer is gone.
+
+    What is accepted from a listener inherits this.
+    """
+    sock = socket_like.socket
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE:
-        stream.setsockopt(socket.IPPROTO_TCP, option, value)
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def backoff_delays(first_s: float, most_s: float) -> Iterator[float]:

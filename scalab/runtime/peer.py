@@ -17,8 +17,6 @@ from scalab.protocol.errors import ProtocolError
 from scalab.protocol.messages import Bye, Frame, Ping, Pong, Refusal
 from scalab.protocol.session import Session, State
 
-from .net import close_politely
-
 RECEIVE_BYTES = 65536
 BACKLOG_BYTES = 1 << 20
 """A peer that has so much unread from us is not listened to until it reads."""
@@ -34,7 +32,7 @@ class Peer:
     """The other side of a session.
 
     Args:
-        stream: The connection; ``run`` closes it.
+        stream: The connection; whoever made it closes it.
         session: Checks what arrives.
     """
 
@@ -82,7 +80,7 @@ class Peer:
     # --- life --------------------------------------------------------------------------------
 
     async def run(self, handle: Callable[[list[Frame]], None]) -> None:
-        """Serve the connection until either side ends it, and close it.
+        """Serve the connection until either side ends it.
 
         A session that ends otherwise than by ``bye`` or the end of the stream leaves the reason
         in ``error``.
@@ -91,17 +89,14 @@ class Peer:
             handle: Called with each batch of frames; what it raises as ProtocolError ends the
                 session.
         """
-        async with self._stream:
-            with self._scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._write)
-                    await self._read(handle)
-                    # What was sent in answer to the last batch, a refusal perhaps, goes out.
-                    self._closing = True
-                    self._wake.set()
-                    nursery.cancel_scope.relative_deadline = LAST_WORD_S
-            if self.error is not None:
-                await close_politely(self._stream)
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write)
+                await self._read(handle)
+                # What was sent in answer to the last batch, a refusal perhaps, goes out.
+                self._closing = True
+                self._wake.set()
+                nursery.cancel_scope.relative_deadline = LAST_WORD_S
 
     async def _read(self, handle: Callable[[list[Frame]], None]) -> None:
         try:
@@ -165,12 +160,13 @@ class Peer:
     def beat(self, now: float, heartbeat_s: float) -> None:
         """Send a ping if nothing else was sent, and give up a peer that is silent or stuck."""
         lost_after_s = LOST_AFTER * heartbeat_s
-        if now - self._heard_at > lost_after_s:
-            text = f"nothing heard for {now - self._heard_at:.1f} s"
-            self.abort(ProtocolError("silent", text))
-        elif self._unsent_since is not None and now - self._unsent_since > lost_after_s:
+        # In this order: a peer with too much unread is not listened to, so nothing is heard of it.
+        if self._unsent_since is not None and now - self._unsent_since > lost_after_s:
             text = f"reads nothing for {now - self._unsent_since:.1f} s"
             self.abort(ProtocolError("slow", text))
+        elif now - self._heard_at > lost_after_s:
+            text = f"nothing heard for {now - self._heard_at:.1f} s"
+            self.abort(ProtocolError("silent", text))
         elif self._unsent_since is None and now - self._sent_at >= heartbeat_s:
             self.send_line(_PING)
 

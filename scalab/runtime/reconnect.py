@@ -38,6 +38,7 @@ class Connector:
         self._first_s = first_s
         self._again_s = again_s if again_s else math.inf
         self._give_up_at = trio.current_time() + first_s
+        """Infinite while the frontend is there."""
         self._delays = backoff_delays(FIRST_DELAY_S, MOST_DELAY_S)
         self._tries = 0
         """Since there was a session; the first one after a start waits for nothing."""
@@ -54,7 +55,9 @@ class Connector:
         """
         while True:
             if self._tries:
-                await unless_stopped(self._stop, partial(trio.sleep, next(self._delays)))
+                # The last try is made when the time is up, not a long pause later.
+                pause_s = min(next(self._delays), self._give_up_at - trio.current_time())
+                await unless_stopped(self._stop, partial(trio.sleep, max(pause_s, 0.0)))
             if self._stop.requested.is_set():
                 return None
             self._tries += 1
@@ -69,9 +72,12 @@ class Connector:
         Raises:
             UnreachableError: ``error``, if there is no more hope.
         """
-        if trio.current_time() >= self._give_up_at:
+        now = trio.current_time()
+        if math.isinf(self._give_up_at):
+            self._give_up_at = now + self._again_s
+        if now >= self._give_up_at:
             raise error
-        if self._tries == 1:
+        if self._tries <= 1:
             log.warning("trying again", error=str(error))
 
     def welcomed(self) -> None:
@@ -80,7 +86,9 @@ class Connector:
 
     def exchanged(self) -> None:
         """Note that a short connection did its work: the next one needn't wait."""
+        self.welcomed()
         self._tries = 0
+        self._delays = backoff_delays(FIRST_DELAY_S, MOST_DELAY_S)
 
     def lost(self, why: str) -> None:
         """Note that a session has ended that should not have."""
@@ -93,7 +101,7 @@ class Connector:
 async def unless_stopped(stop: Stop, function: Callable[[], Awaitable[T]]) -> T | None:
     """Await ``function()``; return None if the stop is requested before it ends."""
     result: T | None = None
-    error: UnreachableError | None = None
+    error: Exception | None = None
     async with trio.open_nursery() as nursery:
 
         async def end_at_stop() -> None:
@@ -103,8 +111,11 @@ async def unless_stopped(stop: Stop, function: Callable[[], Awaitable[T]]) -> T 
         nursery.start_soon(end_at_stop)
         try:
             result = await function()
-        except UnreachableError as exc:
-            error = exc  # raised below: out of the nursery it would come wrapped in a group
+        except Exception as exc:  # noqa: BLE001 - out of the nursery it would come in a group
+            error = exc
+        # The nursery ends at once now; a cancellation from outside must not lose the result,
+        # which may be a connection, in this moment.
+        nursery.cancel_scope.shield = True
         nursery.cancel_scope.cancel(reason="done")
     if error is not None:
         raise error

@@ -78,7 +78,7 @@ async def test_nothing_to_sleep() -> None:
         before = steps
         with assert_checkpoints():
             end = await sleep(0.0, 1.0, trio.Event())
-        assert steps - before <= 1
+        assert steps - before <= 2  # Trio shuffles those that are ready
         nursery.cancel_scope.cancel()
     assert end.cause == "exit"
 

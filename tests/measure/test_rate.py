@@ -7,11 +7,12 @@ from hypothesis import given, strategies as st
 
 from scalab.measure.rate import RecentRate
 
-# Hundredths of a second that are no bin's bound, which floats can't name exactly.
-instants = st.integers(0, 800).map(lambda n: (n + 0.5) / 100)
+hundredths = st.integers(0, 800).map(lambda n: n / 100)
+# No instant is near a bin's bound, which floats can't name exactly.
+starts = hundredths.map(lambda start: start + 0.005)
 
 
-@given(instants, st.lists(instants, max_size=60), instants)
+@given(starts, st.lists(hundredths, max_size=60), hundredths)
 def test_rate_is_what_came_in_the_last_twenty_bins(
     start: float, times: list[float], end: float
 ) -> None:

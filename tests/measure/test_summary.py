@@ -199,6 +199,7 @@ def test_a_slow_place_is_marked() -> None:
     places = [place(name, 100) for name in "abc"]
     coloured = partial(printed, width=100, color_system="standard")
     assert "\x1b[33m" not in coloured(with_places(*places))
+    assert "\x1b[33m" not in coloured(with_places(*places, place("d", 100, 0.12)))
     slow = coloured(with_places(*places, place("d", 100, 0.13)))
     assert re.search(r"d .*\x1b\[33m130 ms\x1b\[0m", slow)
 
@@ -210,6 +211,19 @@ def test_long_names_are_cut_in_the_middle(width: int) -> None:
     (line,) = [line for line in out.splitlines() if "backend" in line]
     assert re.match(r"  backend-x+…x*-abcde ", line)
     assert cell_len(line) <= width
+
+
+def test_wide_characters_count_as_wide() -> None:
+    statistics = attrs.evolve(with_places(place("漢" * 40)), errors=(ErrorCount("字" * 60, 1),))
+    lines = printed(statistics, width=80).splitlines()
+    assert f"  1  {'字' * 37}…" in lines
+    (line,) = [line for line in lines if "漢" in line]
+    assert re.match("  漢{5,} ?…漢{5,} ", line)
+    assert cell_len(line) <= 80
+
+
+def test_times_of_all_replies_need_no_note() -> None:
+    assert "that ran" not in format_plain(with_places(place("a")))
 
 
 def test_peers_cannot_write_markup_or_escapes() -> None:

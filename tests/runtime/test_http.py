@@ -303,6 +303,26 @@ async def test_nothing_that_follows_a_refused_request_is_served(name: str) -> No
         assert sum(server.responses.values()) == 1
 
 
+async def test_a_refusal_reaches_a_peer_that_goes_on_sending() -> None:
+    """The connection ends in good order, not by a reset that may overtake the refusal."""
+    async with serving() as (_, connect):
+        client = await connect()
+        await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n")
+        await client.send(b"x" * 200_000)
+
+        assert (await client.answer()).status == 405
+        assert await client.rest() == b""
+
+
+async def test_what_follows_a_head_request_is_answered_with_a_body() -> None:
+    async with serving() as (_, connect):
+        client = await connect()
+        await client.get(method="HEAD")
+        await client.send(b"nonsense\r\n\r\n")
+
+        assert (await client.answer()).body.startswith(b"malformed request")
+
+
 async def test_an_unknown_path_leaves_the_connection_usable() -> None:
     async with serving() as (_, connect):
         client = await connect()
@@ -333,11 +353,16 @@ async def test_a_probe_that_only_connects_is_no_event(logs: list[Any]) -> None:
 
 async def test_no_peer_forges_a_line_of_the_log(logs: list[Any]) -> None:
     async with serving() as (_, connect):
-        await (await connect()).send(b"GET /\x1b[2J\x85 HTTP/1.1\r\nHost: x\r\n\r\n")
-        client = await connect()
-        await client.send(b"a\x1b[2Jb\nforged\r\n\r\n")
-        await client.answer()
+        for data in (
+            b"GET /\x1b[2J\x85 HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"a\x1b[2Jb\nforged\r\n\r\n",
+            b"GET /" + b"a" * 1000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        ):
+            client = await connect()
+            await client.send(data)
+            await client.answer()
 
+        assert len(logs) == 3
         for entry in logs:
             assert all(str(value).isprintable() for value in entry.values())
             assert all(len(str(value)) <= 200 for value in entry.values())
@@ -725,6 +750,28 @@ async def test_draining_closes_what_idles_and_lets_work_finish() -> None:
         assert (await streaming.rest()).endswith(b"0\r\n\r\n")  # complete, as far as it went
         go_on.set()
         assert (await busy.answer()).body == b"done\n"
+
+
+async def test_draining_does_not_wait_for_a_stream_that_is_not_read(
+    autojump_clock: MockClock, logs: list[Any]
+) -> None:
+    async def endless(send: Send) -> None:
+        while True:
+            await send(b"x")
+
+    drain = Drain()
+    server = HttpServer(Router({"/": lambda _: Response(endless)}), idle=drain.idle)
+    ours, theirs = lockstep_stream_pair()
+    start = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.handle, theirs)
+        await ours.send_all(GET)
+        await ours.receive_some()
+        await wait_all_tasks_blocked()
+        drain.begin()
+
+    assert trio.current_time() == start
+    assert {entry["log_level"] for entry in logs} == {"debug"}
 
 
 async def test_cancelling_closes_everything_at_once() -> None:
