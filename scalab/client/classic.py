@@ -11,13 +11,16 @@ from scalab.protocol.errors import ProtocolError
 from scalab.protocol.framing import ObjectReader
 from scalab.protocol.messages import DISCONNECTED, Reply
 from scalab.protocol.text import printable
-from scalab.runtime.net import connect, watch_for_dead_peers
+from scalab.runtime.net import answers_within, connect, watch_for_dead_peers
 from scalab.runtime.reconnect import Connector
 
 from .load import Load
 
 PAUSE_AFTER_ERROR_S = 0.5
 """A lane whose frontend is away doesn't try again at once."""
+
+ANSWER_WITHIN_S = 0.5
+"""A frozen frontend must not delay the exit for longer."""
 
 log = structlog.get_logger()
 
@@ -78,8 +81,8 @@ class ClassicDriver:
         raise trio.BrokenResourceError("the frontend closed without a reply")
 
     async def answers(self) -> bool:
-        """Whether it makes sense to wait for what is outstanding; nothing tells otherwise."""
-        return True
+        """Whether the frontend is there to answer what is outstanding."""
+        return await answers_within(self._load.settings.frontend, ANSWER_WITHIN_S)
 
     async def say_goodbye(self) -> None:
         """Nothing to say: what is outstanding is given up by closing."""

@@ -23,7 +23,7 @@ look at the body find what they always found, and everything else is not told th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
 import attrs
@@ -70,8 +70,8 @@ class Controlled(Protocol):
         """Whether the frontend can be reached."""
 
 
-def control_router(client: Controlled) -> Router:
-    """Return the control port of ``client``."""
+def control_router(client: Controlled, more: Mapping[str, Handler] | None = None) -> Router:
+    """Return the control port of ``client``, with ``more`` routes."""
     control = _Control(client)
     parallel = control.value(control.parallel, "value")
     rate = control.value(control.rate)
@@ -89,7 +89,8 @@ def control_router(client: Controlled) -> Router:
         "/fails": control.value(control.fails),
         "/stats": control.report(),
     }
-    return Router(routes | {f"/{kind}": control.report(kind) for kind in KINDS})
+    reports = {f"/{kind}": control.report(kind) for kind in KINDS}
+    return Router({**routes, **reports, **(more or {})})
 
 
 @attrs.frozen

@@ -10,9 +10,10 @@ import trio
 
 from scalab.measure.pacing import ClosedLoop
 from scalab.measure.statistics import Statistics
-from scalab.measure.tally import Tally
+from scalab.measure.tally import Tally, outcome_of
 from scalab.protocol.messages import Reply, Request
 
+from .metrics import Totals
 from .settings import ClientSettings
 
 
@@ -25,6 +26,7 @@ class Load:
         self.queue = settings.queue
         self.parallel_max = settings.most_parallel
         self.tally = Tally(now)
+        self.totals = Totals()
         self.connections = 0
         self._pacer = ClosedLoop(
             parallel=settings.parallel,
@@ -48,6 +50,7 @@ class Load:
         n = self._pacer.take(trio.current_time())
         if n:
             self.tally.sent(n)
+            self.totals.sent += n
         return n
 
     def request(self, request_id: str = "") -> Request:
@@ -58,11 +61,15 @@ class Load:
     def completed(self, reply: Reply, total_s: float, now: float) -> None:
         """Count a reply, ``total_s`` seconds after its request was first sent."""
         self.tally.completed(reply, total_s, now)
+        self.totals.ended[outcome_of(reply)] += 1
+        self.totals.total_s += total_s
+        self.totals.run_s += reply.runtime_s
         self._finished(now)
 
     def dropped(self, kind: str, error: str, now: float) -> None:
         """Count a request that will never be answered."""
         self.tally.dropped(kind, error, now)
+        self.totals.ended[kind] += 1
         self._finished(now)
 
     def _finished(self, now: float) -> None:

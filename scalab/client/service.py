@@ -13,11 +13,13 @@ from scalab.measure.statistics import Statistics
 from scalab.runtime.http import HttpServer
 from scalab.runtime.net import Address, bound_address, open_listeners
 from scalab.runtime.reconnect import Connector
+from scalab.runtime.routing import Router
 from scalab.runtime.service import Stop
 
 from .classic import ClassicDriver
 from .control import control_router
 from .load import Load
+from .metrics import metrics_handler
 from .session import SessionDriver
 from .settings import ClientSettings
 
@@ -84,6 +86,7 @@ async def run_client(
     connector = Connector(
         settings.frontend, stop, settings.connect_timeout_s, settings.reconnect_timeout_s
     )
+    settling = trio.CancelScope()
     listeners = []
     if settings.control_addr is not None:
         listeners = await open_listeners(settings.control_addr, "control")
@@ -91,13 +94,14 @@ async def run_client(
     try:
         async with trio.open_nursery() as nursery:
             if control:
-                await nursery.start(HttpServer(control_router(load)).serve, listeners)
+                await nursery.start(HttpServer(client_router(load)).serve, listeners)
                 log.info("client is ready", frontend=settings.frontend, page=f"http://{control}/")
-            nursery.start_soon(_drive, driver, connector, stop, result)
+            nursery.start_soon(_drive, driver, connector, stop, result, settling)
             nursery.start_soon(_stop_when_done, load, stop)
             task_status.started(Running(load, control))
             await stop.requested.wait()
-            await _settle(load, driver, settings.grace_s)
+            with settling:
+                await _settle(load, driver, settings.grace_s)
             result.statistics = load.statistics()
             await driver.say_goodbye()
             nursery.cancel_scope.cancel(reason="the client has ended")
@@ -108,12 +112,20 @@ async def run_client(
             result.statistics = load.statistics()
 
 
-async def _drive(driver: Driver, connector: Connector, stop: Stop, result: Result) -> None:
+def client_router(load: Load) -> Router:
+    """Return what the client's HTTP port serves."""
+    return control_router(load, {"/metrics": metrics_handler(load)})
+
+
+async def _drive(
+    driver: Driver, connector: Connector, stop: Stop, result: Result, settling: trio.CancelScope
+) -> None:
     try:
         await driver.run(connector)
     except ScalabError as exc:
         result.error = exc
     stop.requested.set()
+    settling.cancel(reason="there is no connection that could bring an answer")
 
 
 async def _stop_when_done(load: Load, stop: Stop) -> None:

@@ -50,7 +50,7 @@ class SessionDriver:
             ConfigError: The frontend refuses us.
         """
         while (stream := await connector.connect()) is not None:
-            link = Link(stream, Hello(VERSION, "client"), connector.address)
+            link = Link(stream, Hello(VERSION, "client"), connector)
             try:
                 why = await link.run(self._handle, partial(self._send, link, connector))
             except UnreachableError as exc:
