@@ -13,13 +13,16 @@ from scalab.protocol.errors import ProtocolError
 from scalab.protocol.framing import ObjectReader
 from scalab.protocol.messages import Reply, WorkItem, WorkRequest
 from scalab.protocol.text import printable
-from scalab.runtime.net import backoff_delays, watch_for_dead_peers
+from scalab.runtime.net import answers_within, backoff_delays, watch_for_dead_peers
 from scalab.runtime.reconnect import Connector, unless_stopped
 from scalab.runtime.service import Stop
 
 from .devices import Slot
 from .runner import Runner
 from .settings import BackendSettings
+
+ANSWER_WITHIN_S = 0.6
+"""A frontend that answers nothing in this time is frozen: the exit doesn't wait for it."""
 
 log = structlog.get_logger()
 
@@ -46,8 +49,8 @@ class ClassicWorker:
             ConfigError: The frontend refuses us.
         """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._limit_grace)
             async with trio.open_nursery() as slots:
+                nursery.start_soon(self._finish, slots.cancel_scope)
                 for slot in self._slots:
                     slots.start_soon(self._serve_slot, slot, connector)
             nursery.cancel_scope.cancel(reason="all slots have ended")
@@ -55,10 +58,14 @@ class ClassicWorker:
         if self._error is not None:
             raise self._error
 
-    async def _limit_grace(self) -> None:
+    async def _finish(self, slots: trio.CancelScope) -> None:
+        """Once we stop, let items end within the grace, if somebody is there for their replies."""
         await self._stop.requested.wait()
         if self.busy:
             log.info("finishing", running=self.busy, grace_s=self._settings.grace_s)
+            if not await answers_within(self._settings.frontend, ANSWER_WITHIN_S):
+                log.warning("frontend doesn't answer, leaving", given_up=self.busy)
+                slots.cancel(reason="the frontend doesn't answer")
         await trio.sleep(self._settings.grace_s)
         self._grace_over.set()
 

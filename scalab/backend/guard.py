@@ -96,14 +96,19 @@ class Guard:
         self._note(place, 0)
 
     async def aclose(self) -> None:
-        """End the guard for good. By now there is nothing to guard, so it is just killed."""
+        """End the guard for good.
+
+        It has nothing to do any more and is killed before it sees the pipe's end. If there are
+        groups, something is badly wrong with us, and they are left to it.
+        """
         self._attempts = _ATTEMPTS
         process = self._process
+        if process is not None and not self._places:
+            process.kill()
+        self._release()
         if process is not None:
-            process.kill()  # before it sees the pipe's end
             with trio.move_on_after(_REAP_S, shield=True):
                 await poll_until(lambda: process.poll() is not None, _POLL_S)
-        self._release()
 
     def _start(self) -> None:
         theirs, self._pipe = os.pipe()

@@ -92,7 +92,7 @@ async def run_backend(
                 await nursery.start(
                     serve_metrics, runner.counts, lambda: worker.busy, len(slots), listeners
                 )
-            nursery.start_soon(_kill_at_second_signal, runner, stop)
+            nursery.start_soon(kill_at_second_signal, runner, stop)
             try:
                 await worker.run(connector)
             except ScalabError as exc:
@@ -100,7 +100,7 @@ async def run_backend(
             nursery.cancel_scope.cancel(reason="the backend has ended")
 
 
-async def _kill_at_second_signal(runner: Runner, stop: Stop) -> None:
+async def kill_at_second_signal(runner: Runner, stop: Stop) -> None:
     """Wait for the end; if it is a second signal's, workloads get no grace."""
     try:
         await trio.sleep_forever()

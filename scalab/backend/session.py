@@ -61,6 +61,7 @@ class SessionWorker:
         self._running: dict[str, _Run] = {}
         self._ended = trio.Event()
         self._resting = False
+        self._rests = 0
         self._delays = backoff_delays(settings.backoff_s, settings.backoff_max_s)
 
     @property
@@ -77,7 +78,7 @@ class SessionWorker:
         """
         while (stream := await connector.connect()) is not None:
             self._resting = False
-            link = Link(stream, self._hello(), connector.address)
+            link = Link(stream, self._hello(), connector)
             try:
                 why = await link.run(
                     partial(self._handle, link), partial(self._beside, link, connector)
@@ -172,16 +173,17 @@ class SessionWorker:
     def _rest(self, link: Link) -> None:
         """Nothing waits: leave if nothing runs either, or ask again later."""
         self._resting = True
+        self._rests += 1
         if self._settings.when_empty == "exit":
             if not self._running:
                 log.info("queue is empty", queue=self._settings.queue)
                 self._stop.requested.set()
         else:
-            link.start_soon(self._pull_later, link, next(self._delays))
+            link.start_soon(self._pull_later, link, next(self._delays), self._rests)
 
-    async def _pull_later(self, link: Link, delay_s: float) -> None:
+    async def _pull_later(self, link: Link, delay_s: float, rest: int) -> None:
         await trio.sleep(delay_s)
-        if self._resting:
+        if self._resting and self._rests == rest:  # and no pull came before
             self._pull(link)
 
     def _pull(self, link: Link) -> None:

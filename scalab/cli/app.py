@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
+from math import isfinite
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +22,7 @@ from scalab.protocol.text import printable
 from .backend import backend
 from .client import client
 from .demo import demo
+from .fakedev import app as fakedev
 from .frontend import frontend
 
 # The base of typer's parameter errors: any misuse of the command line.
@@ -37,8 +40,25 @@ app = typer.Typer(
         "max_content_width": 100,
     },
 )
+
+
+def _finite(command: Callable[..., int]) -> Callable[..., int]:
+    """Refuse ``nan`` and ``inf``, which are numbers for Python, but no times."""
+
+    @wraps(command)
+    def checked(**options: Any) -> int:
+        for name, value in options.items():
+            if isinstance(value, float) and not isfinite(value):
+                text = f"{value} is no number of seconds"
+                raise typer.BadParameter(text, param_hint=f"--{name.replace('_', '-')}")
+        return command(**options)
+
+    return checked
+
+
 for command in (frontend, backend, client, demo):
-    app.command()(command)
+    app.command()(_finite(command))
+app.add_typer(fakedev, name="fakedev")
 
 
 def _print_version(value: bool) -> None:
@@ -71,7 +91,7 @@ def run(args: list[str]) -> int:
 
 def _run(args: list[str]) -> int:
     try:
-        code = app(args, standalone_mode=False)
+        code = app(args, prog_name="scalab", standalone_mode=False)
     except UsageError as exc:
         context = getattr(exc, "ctx", None)
         path = context.command_path if context is not None else "scalab"

@@ -220,6 +220,6 @@ def _run_once(settings: BackendSettings) -> int:
     from scalab.errors import ExitCode
     from scalab.protocol.codec import encode_classic
 
-    reply = trio.run(run_once, settings)
+    reply, exit_code = trio.run(run_once, settings)
     print(encode_classic(reply).decode())  # noqa: T201 - what was asked for
-    return ExitCode.FAILURES if reply.retcode or reply.error else ExitCode.OK
+    return exit_code or (ExitCode.FAILURES if reply.retcode or reply.error else ExitCode.OK)

@@ -21,8 +21,24 @@ def demo(
         ),
     ] = "",
     backends: Annotated[
-        int, typer.Option(min=0, max=256, help="Up to so many; 0 = twice the number of cores.")
+        int,
+        typer.Option(
+            min=0, max=256, help="Up to so many; 0 = twice the number of cores, or of devices."
+        ),
     ] = 0,
+    devices: Annotated[
+        int,
+        typer.Option(
+            min=0, max=64, help="Simulated devices that the backends run on, in turn; 0 = none."
+        ),
+    ] = 0,
+    slow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DEVICE", help="One that is slow: renderD128, renderD129 …"),
+    ] = None,
+    failing: Annotated[
+        list[str] | None, typer.Option(metavar="DEVICE", help="One that fails now and then.")
+    ] = None,
     duration: Annotated[
         float, typer.Option("--duration", "-d", min=1, metavar="SECONDS", help="Of all steps.")
     ] = 12.0,
@@ -40,11 +56,15 @@ def demo(
     from scalab.runtime.service import Stop, run_stoppable
 
     set_up_logging(verbose, quiet or not verbose, log_format)
-    options: dict[str, object] = {"duration_s": duration}
+    options: dict[str, object] = {
+        "duration_s": duration,
+        "backends": backends,
+        "devices": devices,
+        "slow": tuple(slow or ()),
+        "failing": tuple(failing or ()),
+    }
     if workload:
         options["workload"] = tuple(shlex.split(workload))
-    if backends:
-        options["backends"] = backends
     settings = DemoSettings(**options)  # type: ignore[arg-type]
     console = Console(highlight=False)
     shown: list[Demo] = []

@@ -74,11 +74,7 @@ class _ClientCollector(Collector):
         outstanding = totals.sent - sum(totals.ended.values())
         gauges = (
             ("parallel_requests", "Requests in parallel, as asked for", client.parallel),
-            (
-                "outstanding_requests",
-                "Sent and not ended",
-                totals.sent - sum(totals.ended.values()),
-            ),
+            ("outstanding_requests", "Sent and not ended", outstanding),
             ("connected", "1 while the frontend can be reached", client.connected()),
         )
         for name, text, level in gauges:

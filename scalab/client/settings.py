@@ -5,11 +5,15 @@ from __future__ import annotations
 import attrs
 
 from scalab.errors import ConfigError
-from scalab.protocol.codec import item_too_long
+from scalab.protocol.codec import encode_classic, encode_frame, item_too_long
+from scalab.protocol.errors import ProtocolError
+from scalab.protocol.messages import Request
 from scalab.runtime.net import Address
 
 DEFAULT_FRONTEND = Address("localhost", 9997)
 DEFAULT_CONTROL_ADDR = Address("localhost", 9996)
+LONGEST_ID = 32 * "x"
+"""As long as an id of ours ever gets."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,5 +59,17 @@ class ClientSettings:
         if 0 < self.parallel_max < self.parallel:
             text = f"--parallel {self.parallel} is more than --parallel-max {self.parallel_max}"
             raise ConfigError(text)
-        if item_too_long(list(self.args), self.limit_s):
+        if item_too_long(list(self.args), self.limit_s) or self._request_too_long():
             raise ConfigError("the arguments are too long: a message has at most 1024 bytes")
+
+    def _request_too_long(self) -> bool:
+        request = Request(self.queue, list(self.args), self.limit_s)
+        try:
+            if self.classic:
+                encode_classic(request)
+            else:
+                request.id = LONGEST_ID
+                encode_frame(request)
+        except ProtocolError:
+            return True
+        return False

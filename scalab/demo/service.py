@@ -29,6 +29,7 @@ from scalab.runtime.net import Address, open_listeners
 from scalab.runtime.reconnect import unless_stopped
 from scalab.runtime.service import Stop
 
+from .devices import Devices, simulated_devices
 from .settings import DemoSettings
 from .steps import Step, backend_counts
 
@@ -54,6 +55,7 @@ class Demo:
     backends: int = 0
     steps: list[Step] = attrs.Factory(list)
     error: ScalabError | None = None
+    devices: Devices | None = None
     _results: list[BackendResult] = attrs.Factory(list)
 
     @property
@@ -67,7 +69,12 @@ class Demo:
         Raises:
             ConfigError: The workload can't be run, or no port is to be had.
         """
-        workload = Workload.parse(list(self.settings.workload))
+        async with simulated_devices(self.settings) as self.devices:
+            command = self.devices.workload if self.devices else self.settings.workload
+            await self._run(Workload.parse(command), show)
+        self.error = self.error or next((r.error for r in self._results if r.error), None)
+
+    async def _run(self, workload: Workload, show: Callable[[Demo], Awaitable[None]]) -> None:
         ends = {part: Stop() for part in ("frontend", "backends", "client")}
         async with trio.open_nursery() as frontend:
             self.bound = await frontend.start(serve, await _frontend_settings(), ends["frontend"])
@@ -84,13 +91,13 @@ class Demo:
                     ends["client"].requested.set()
                 ends["backends"].requested.set()
             ends["frontend"].requested.set()
-        self.error = result.error or next((r.error for r in self._results if r.error), None)
+        self.error = result.error
 
     async def _ramp(self, add: Callable[[int], Awaitable[None]]) -> None:
         """Measure one step after the other."""
         assert self.running is not None  # noqa: S101 - run() sees to it
         load = self.running.load
-        counts = backend_counts(self.settings.backends)
+        counts = backend_counts(self.settings.most_backends)
         step_s = self.settings.duration_s / len(counts)
         for count in counts:
             while self.backends < count:
@@ -113,6 +120,7 @@ class Demo:
             frontend=self.bound.workers,
             queue=QUEUE,
             when_empty="wait",
+            glob=self.devices.glob(number) if self.devices else "",
             grace_s=1.0,
         )
         result = BackendResult()
@@ -120,7 +128,7 @@ class Demo:
         await nursery.start(run_backend, settings, stop, result)
 
     async def _client_settings(self, frontend: Address) -> ClientSettings:
-        most = IN_FLIGHT_PER_BACKEND * self.settings.backends
+        most = IN_FLIGHT_PER_BACKEND * self.settings.most_backends
         return ClientSettings(
             frontend=frontend,
             queue=QUEUE,

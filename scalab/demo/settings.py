@@ -18,9 +18,15 @@ class DemoSettings:
     """Validated once, never changed."""
 
     workload: tuple[str, ...] = BURN
-    backends: int = attrs.field(factory=lambda: min(2 * (os.cpu_count() or 1), 16))
-    """As many as there are in the last step."""
+    backends: int = 0
+    """As many as there are in the last step; 0 = twice as many as cores, or as devices."""
     duration_s: float = 12.0
+    devices: int = 0
+    """Simulated devices that the backends run on, in turn; 0 = they run the workload."""
+    slow: tuple[str, ...] = ()
+    """Names of devices that are slower than the others."""
+    failing: tuple[str, ...] = ()
+    """Names of devices that fail now and then."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse what can't work.
@@ -30,3 +36,10 @@ class DemoSettings:
         """
         if not self.workload:
             raise ConfigError("--workload must not be empty")
+        if self.devices and self.workload != BURN:
+            raise ConfigError("--devices come with a workload of their own")
+
+    @property
+    def most_backends(self) -> int:
+        """As many as there are in the last step."""
+        return self.backends or min(2 * (self.devices or os.cpu_count() or 1), 16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import trio
@@ -11,9 +11,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from scalab.measure.figures import format_bars, format_duration, format_rate
+from scalab.fakedev.telemetry import Reading
+from scalab.measure.figures import format_bars, format_count, format_duration, format_rate
+from scalab.measure.statistics import Statistics
 from scalab.measure.summary import print_summary
 
+from .devices import odd_ones
 from .steps import Step, compare, conclusion
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 FRAMES_PER_S = 5
 BAR_WIDTH = 24
+DEVICE_WIDTH = 16
 HISTORY = 60
 
 
@@ -57,13 +61,20 @@ class LiveView:
         peak = max(*self._rates, 1e-9)
         line = format_bars([round(100 * r / peak) for r in self._rates])
         now = Text.assemble(("now  ", "dim"), (f"{format_rate(rate):>9}  ", "bold"), (line, "cyan"))
-        return Group(head, Text(_addresses(demo), "dim"), Text(), _scaling(demo.steps), now)
+        parts: list[RenderableType] = [head, Text(_addresses(demo), "dim"), Text()]
+        if demo.devices is not None:
+            readings = demo.devices.exporter.node.read(trio.current_time())
+            parts += [_devices(readings, statistics), Text()]
+        return Group(*parts, _scaling(demo.steps), now)
 
 
 def _addresses(demo: Demo) -> str:
     assert demo.bound is not None  # noqa: S101 - shown only while it runs
     assert demo.running is not None  # noqa: S101
-    return f"page http://{demo.running.control}/   metrics http://{demo.bound.metrics}/metrics"
+    text = f"page http://{demo.running.control}/   metrics http://{demo.bound.metrics}/metrics"
+    if demo.devices is not None:
+        text += f"   devices http://{demo.devices.exporter.metrics}/metrics"
+    return text
 
 
 async def _print_steps(console: Console, demo: Demo) -> None:
@@ -98,6 +109,27 @@ def _scaling(steps: list[Step]) -> RenderableType:
     return table
 
 
+def _devices(readings: Mapping[str, Reading], statistics: Statistics) -> RenderableType:
+    """Return a table with a row for each device: what it does, and what it did."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("device")
+    table.add_column("busy")
+    for name in ("workloads", "watts", "°C", "served", "failed", "run p50"):
+        table.add_column(name, justify="right")
+    places = {place.name: place for place in statistics.devices}
+    for name, reading in readings.items():
+        place = places.get(name)
+        served, failed = (place.served, place.failed) if place else (0, 0)
+        bar = "█" * round(DEVICE_WIDTH * reading.utilization)
+        table.add_row(
+            name, Text(f"{bar:·<{DEVICE_WIDTH}}", "cyan"), str(reading.running),
+            f"{reading.power:.0f}", f"{reading.temperature:.0f}", format_count(served),
+            Text(format_count(failed), "red" if failed else ""),
+            format_duration(place.run.p50_s) if place else "-",
+        )  # fmt: skip
+    return table
+
+
 def _ratios(steps: list[Step]) -> Iterator[Text]:
     """Yield the throughput of each step over that of the step before."""
     by_step = {c.after.backends: c for c in compare(steps)}
@@ -123,3 +155,6 @@ def print_result(console: Console, demo: Demo) -> None:
     console.print(_scaling(demo.steps))
     console.print()
     console.print(Text(conclusion(demo.steps)))
+    if demo.devices is not None:
+        for sentence in odd_ones(last.statistics.devices):
+            console.print(Text(sentence))

@@ -8,6 +8,7 @@ statistics log. The inner one holds a task for each connection; it ends first.
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 
 import attrs
 import structlog
@@ -66,9 +67,7 @@ async def serve(
     """
     hub = Hub(settings)
     lag = LagMonitor()
-    clients = await open_listeners(settings.client_addr, "clients")
-    workers = await open_listeners(settings.worker_addr, "backends")
-    pages = await open_listeners(settings.metrics_addr, "metrics")
+    clients, workers, pages = await _listen(settings)
     bound = Bound(bound_address(clients), bound_address(workers), bound_address(pages))
     async with trio.open_nursery() as service:
         service.start_soon(lag.run)
@@ -91,6 +90,20 @@ async def serve(
             connections.cancel_scope.cancel(reason="drained")
         service.cancel_scope.cancel(reason="served")
     _log_totals(hub)
+
+
+async def _listen(settings: FrontendSettings) -> list[list[trio.SocketListener]]:
+    """Listen for clients, backends and metrics; for all of them or for none."""
+    opened: list[list[trio.SocketListener]] = []
+    try:
+        opened.append(await open_listeners(settings.client_addr, "clients"))
+        opened.append(await open_listeners(settings.worker_addr, "backends"))
+        opened.append(await open_listeners(settings.metrics_addr, "metrics"))
+    except BaseException:
+        for listener in chain.from_iterable(opened):
+            listener.socket.close()
+        raise
+    return opened
 
 
 async def _accept(

@@ -12,8 +12,8 @@ from scalab.protocol.messages import Frame, Hello, Refusal, Welcome
 from scalab.protocol.session import Sender, Session
 from scalab.protocol.text import printable
 
-from .net import Address
 from .peer import Peer, keep_alive
+from .reconnect import Connector, unless_stopped
 
 WELCOME_DEADLINE_S = 5.0
 
@@ -24,16 +24,18 @@ class Link:
     Args:
         stream: The connection; ``run`` closes it.
         hello: Who we are.
-        address: The frontend's, for errors.
+        connector: It has made the connection; once its stop is requested, a session that has not
+            come about is given up.
     """
 
-    def __init__(self, stream: trio.SocketStream, hello: Hello, address: Address) -> None:
+    def __init__(self, stream: trio.SocketStream, hello: Hello, connector: Connector) -> None:
         sender: Sender = "frontend to client" if hello.role == "client" else "frontend to backend"
         self.peer = Peer(stream, Session(sender))
         self.welcomed = trio.Event()
         self.ended = trio.Event()
         self._stream = stream
-        self._address = address
+        self._address = connector.address
+        self._stop = connector.stop
         self._heartbeat_s = 0.0
         self._refused = ""
         self._nursery: trio.Nursery | None = None
@@ -83,7 +85,7 @@ class Link:
         self, nursery: trio.Nursery, beside: Callable[[], Awaitable[None]]
     ) -> None:
         with trio.move_on_after(WELCOME_DEADLINE_S):
-            await self.welcomed.wait()
+            await unless_stopped(self._stop, self.welcomed.wait)
         if not self.welcomed.is_set():
             self.peer.abort(ProtocolError("silent", f"no welcome in {WELCOME_DEADLINE_S:g} s"))
             return

@@ -56,6 +56,10 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
+    def __structlog__(self) -> str:
+        """Return what is logged; JSON would show the fields otherwise."""
+        return str(self)
+
     def __bool__(self) -> bool:
         return bool(self.host or self.port)
 
@@ -96,6 +100,23 @@ async def connect(address: Address) -> trio.SocketStream:
     except trio.TooSlowError:
         text = f"can't connect to {address}: no answer within {CONNECT_DEADLINE_S:g} s"
         raise UnreachableError(text) from None
+
+
+async def answers_within(address: Address, seconds: float) -> bool:
+    """Whether somebody who is awake listens on ``address``.
+
+    The system accepts connections for a frozen process, too, but only one that runs closes a
+    connection on which it was told that nothing will come.
+    """
+    with trio.move_on_after(seconds):
+        try:
+            async with await connect(address) as stream:
+                await stream.send_eof()
+                await stream.receive_some(1)
+        except (UnreachableError, trio.BrokenResourceError):
+            return False
+        return True
+    return False
 
 
 _TEXTS = {

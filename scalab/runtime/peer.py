@@ -50,7 +50,9 @@ class Peer:
         now = trio.current_time()
         self._heard_at = self._sent_at = now
         self._unsent_since: float | None = None
-        self._on_pong: trio.Event | None = None
+        self._unanswered = 0
+        """Our pings that no pong has answered yet."""
+        self._answered = trio.Event()
 
     # --- sending -----------------------------------------------------------------------------
 
@@ -131,8 +133,10 @@ class Peer:
         for frame in frames:
             if frame.__class__ is Ping:
                 self.send_line(_PONG)
-            elif frame.__class__ is Pong and self._on_pong is not None:
-                self._on_pong.set()
+            elif frame.__class__ is Pong and self._unanswered:
+                self._unanswered -= 1
+                if not self._unanswered:
+                    self._answered.set()
 
     async def _write(self) -> None:
         try:
@@ -168,7 +172,11 @@ class Peer:
             text = f"nothing heard for {now - self._heard_at:.1f} s"
             self.abort(ProtocolError("silent", text))
         elif self._unsent_since is None and now - self._sent_at >= heartbeat_s:
-            self.send_line(_PING)
+            self._ping()
+
+    def _ping(self) -> None:
+        self._unanswered += 1
+        self.send_line(_PING)
 
     def excuse(self, late_s: float) -> None:
         """Don't blame the peer for a time in which this process itself stood still."""
@@ -177,12 +185,12 @@ class Peer:
             self._unsent_since += late_s
 
     async def answers_within(self, seconds: float) -> bool:
-        """Whether the peer answers a ping within ``seconds``."""
-        self._on_pong = trio.Event()
-        self.send_line(_PING)
+        """Whether the peer answers a ping, one sent now, within ``seconds``."""
+        answered = self._answered = trio.Event()
+        self._ping()
         with trio.move_on_after(seconds):
-            await self._on_pong.wait()
-        return self._on_pong.is_set()
+            await answered.wait()
+        return answered.is_set()
 
 
 async def keep_alive(peers: Callable[[], Iterable[Peer]], heartbeat_s: float) -> None:

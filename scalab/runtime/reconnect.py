@@ -34,7 +34,7 @@ class Connector:
 
     def __init__(self, address: Address, stop: Stop, first_s: float, again_s: float) -> None:
         self.address = address
-        self._stop = stop
+        self.stop = stop
         self._first_s = first_s
         self._again_s = again_s if again_s else math.inf
         self._give_up_at = trio.current_time() + first_s
@@ -45,7 +45,7 @@ class Connector:
 
     def another(self) -> Connector:
         """Return a connector with the same settings and hopes of its own."""
-        return Connector(self.address, self._stop, self._first_s, self._again_s)
+        return Connector(self.address, self.stop, self._first_s, self._again_s)
 
     async def connect(self) -> trio.SocketStream | None:
         """Return a connection, or None once the stop is requested.
@@ -57,21 +57,23 @@ class Connector:
             if self._tries:
                 # The last try is made when the time is up, not a long pause later.
                 pause_s = min(next(self._delays), self._give_up_at - trio.current_time())
-                await unless_stopped(self._stop, partial(trio.sleep, max(pause_s, 0.0)))
-            if self._stop.requested.is_set():
+                await unless_stopped(self.stop, partial(trio.sleep, max(pause_s, 0.0)))
+            if self.stop.requested.is_set():
                 return None
             self._tries += 1
             try:
-                return await unless_stopped(self._stop, partial(connect, self.address))
+                return await unless_stopped(self.stop, partial(connect, self.address))
             except UnreachableError as exc:
                 self.failed(exc)
 
     def failed(self, error: UnreachableError) -> None:
-        """Count a try that led to no session.
+        """Count a try that led to no session; without effect once we stop.
 
         Raises:
             UnreachableError: ``error``, if there is no more hope.
         """
+        if self.stop.requested.is_set():
+            return
         now = trio.current_time()
         if math.isinf(self._give_up_at):
             self._give_up_at = now + self._again_s

@@ -129,8 +129,9 @@ async def test_starts_when_needed_and_ends_in_the_end() -> None:
     assert open_fds() == fds
 
 
-async def test_closing_kills_nothing(reports: Reports) -> None:
-    """What left its group on purpose may stay, unless the backend was killed."""
+@pytest.mark.parametrize("noted", [False, True])
+async def test_closing(reports: Reports, noted: bool) -> None:
+    """It kills groups that should be over by then; what left its group on purpose may stay."""
     guard = Guard()
     guard.ensure()
     other = await trio.lowlevel.open_process(
@@ -139,12 +140,15 @@ async def test_closing_kills_nothing(reports: Reports) -> None:
         start_new_session=True,
     )
     pid = await reports.next("ready")
-    guard.add(pid)
+    if noted:
+        guard.add(pid)
 
     await guard.aclose()
 
-    assert alive(pid)
-    other.kill()
+    try:
+        assert alive(pid) == (not noted)
+    finally:
+        other.kill()
     assert await other.wait() == -signal.SIGKILL
 
 

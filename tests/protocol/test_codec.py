@@ -344,14 +344,28 @@ def test_a_hello_always_fits(node: str, pod: str) -> None:
     assert_cut_visibly(hello, decode_frame(line))
 
 
-def test_a_long_error_is_cut_before_the_names_are() -> None:
-    reply = Reply("r1", "pod", "node", "device", error="e" * 2000, retcode=1)
+@pytest.mark.parametrize("char", ["e", "é", "€", "😀", "\0"])
+def test_a_long_error_is_cut_before_the_names_are(char: str) -> None:
+    reply = Reply("r1", "pod", "node", "device", error=char * 2000, retcode=1)
 
     received = decode_frame(encode_frame(reply))
 
     assert isinstance(received, Reply)
-    assert len(encode_frame(reply)) > MAX_MESSAGE - 10, "no more is cut than has to be"
+    assert len(encode_frame(reply)) > MAX_MESSAGE - 16, "no more is cut than has to be"
     assert (received.pod, received.node, received.device) == ("pod", "node", "device")
+
+
+@pytest.mark.parametrize("size", [MAX_MESSAGE - 1, MAX_MESSAGE, MAX_MESSAGE + 1])
+def test_nothing_is_cut_that_just_fits(size: int) -> None:
+    frame = Reply("r1", error="e" * (size - len('{"Kind":"reply","Id":"r1","Error":""}')))
+    classic = Reply(error="e" * (size - len('{"Error":""}')))
+
+    line, data = encode_frame(frame), encode_classic(classic)
+
+    assert (decode_frame(line) == frame) == (size <= MAX_MESSAGE)
+    assert (decode_classic(read_classic(data), Reply) == classic) == (size <= MAX_MESSAGE)
+    assert len(line) <= MAX_MESSAGE + 1
+    assert len(data) <= MAX_MESSAGE
 
 
 def test_a_classic_message_that_is_too_long_with_its_zeros_goes_without_them() -> None:
@@ -393,6 +407,8 @@ sizeable_args = st.lists(
 @example(["x" * 1001], 0.0, 1)
 @example(["x" * 1002], 0.0, 1)
 @example(["\0" * 166], 1e-300, 2**63)
+@example([""] * 333, 0.0, 1)
+@example([""] * 400, 0.0, 1)
 @example(["x" * 50] * 10, TINY, 2**63)
 def test_an_item_whose_size_was_checked_fits_when_handed_on(
     args: list[str], limit_s: float, token: int

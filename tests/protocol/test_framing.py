@@ -69,6 +69,8 @@ def test_an_object_is_read_whole_bytewise_and_with_trailing_data(
 
     assert feed_all(ObjectReader(), [data]) == (fields, b"")
     assert feed_all(ObjectReader(), single_bytes(data)) == (fields, b"")
+    for cut in range(1, len(data)):
+        assert feed_all(ObjectReader(), [data[:cut], data[cut:]]) == (fields, b"")
     assert feed_all(ObjectReader(), [data + b"\n{next"]) == (fields, b"\n{next")
 
 
@@ -153,6 +155,8 @@ def test_space_before_an_object_is_allowed_and_counted() -> None:
     assert verdict([b" " * 1022 + b"{}"]) == ({}, b"")
     assert verdict([b" " * 1023 + b"{}"]) == "oversize"
     assert verdict(single_bytes(b" " * 1023 + b"{}")) == "oversize"
+    assert verdict([b" " * 1023 + b"x"]) == "malformed"
+    assert verdict([b" " * 1024 + b"x"]) == verdict(single_bytes(b" " * 1024 + b"x")) == "oversize"
 
 
 def test_space_only_is_nothing_until_it_is_too_long() -> None:

@@ -291,5 +291,5 @@ class Queues(RuleBasedStateMachine):
 
 @pytest.mark.timeout(900)  # a failure takes minutes to be made small, and is worth it
 def test_dispatcher_does_what_the_oracle_says() -> None:
-    most = max(200, settings().max_examples)
+    most = max(300, settings().max_examples)
     run_state_machine_as_test(Queues, settings=settings(max_examples=most))

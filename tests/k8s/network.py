@@ -1,0 +1,85 @@
+"""Who can reach whom: Services, and what NetworkPolicies let through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from .manifests import Build, Object, Pod, of_kind, pods, selects
+
+
+@attrs.frozen
+class Peer:
+    """Something with an address: a pod of ours, or of others."""
+
+    namespace: str
+    labels: Mapping[str, str]
+    ours: bool = False
+
+    @classmethod
+    def of(cls, pod: Pod) -> Peer:
+        """A pod of the manifests."""
+        return cls(pod.namespace, pod.labels, ours=True)
+
+
+PROMETHEUS = Peer("monitoring", {"app.kubernetes.io/name": "prometheus"})
+INGRESS = Peer("ingress-nginx", {"app.kubernetes.io/name": "ingress-nginx"})
+KEDA = Peer("keda", {"app": "keda-operator"})
+STRANGER = Peer("default", {"app.kubernetes.io/name": "prometheus", "app": "keda-operator"})
+IMPOSTOR = Peer("default", {"app.kubernetes.io/name": "scalab"})
+
+
+def may_reach(build: Build, source: Peer, target: Peer, port: int, protocol: str = "TCP") -> bool:
+    """Whether the policies of both ends let a connection through."""
+    policies = of_kind(build, "NetworkPolicy")
+    return _allowed(policies, "Egress", source, target, port, protocol) and _allowed(
+        policies, "Ingress", target, source, port, protocol
+    )
+
+
+def _allowed(
+    policies: Sequence[Object], way: str, at: Peer, other: Peer, port: int, protocol: str
+) -> bool:
+    applying = [
+        policy["spec"]
+        for policy in policies
+        if at.ours
+        and policy["metadata"]["namespace"] == at.namespace
+        and selects(policy["spec"]["podSelector"], at.labels)
+        and way in policy["spec"]["policyTypes"]
+    ]
+    if not applying:
+        return True
+    rules = [rule for spec in applying for rule in spec.get(way.lower(), ())]
+    return any(_rule_allows(rule, way, at, other, port, protocol) for rule in rules)
+
+
+def _rule_allows(rule: Object, way: str, at: Peer, other: Peer, port: int, protocol: str) -> bool:
+    ports = rule.get("ports")
+    if ports is not None and {"port": port, "protocol": protocol} not in ports:
+        return False
+    peers = rule.get("from" if way == "Ingress" else "to")
+    return peers is None or any(_is_meant(peer, at, other) for peer in peers)
+
+
+def _is_meant(peer: Object, at: Peer, other: Peer) -> bool:
+    if "namespaceSelector" in peer:
+        labels = {"kubernetes.io/metadata.name": other.namespace}
+        if not selects(peer["namespaceSelector"], labels):
+            return False
+    elif other.namespace != at.namespace:
+        return False
+    return selects(peer.get("podSelector", {}), other.labels)
+
+
+def behind(build: Build, address: str) -> list[tuple[Pod, int]]:
+    """Return the pods and ports that a Service's ``HOST:PORT`` leads to."""
+    host, _, number = address.rpartition(":")
+    name, *namespace = host.split(".")
+    (service,) = [s for s in of_kind(build, "Service") if s["metadata"]["name"] == name]
+    assert not namespace or namespace == [service["metadata"]["namespace"], "svc"]
+    (port,) = [p for p in service["spec"]["ports"] if p["port"] == int(number)]
+    selector = {"matchLabels": service["spec"]["selector"]}
+    found = [pod for pod in pods(build) if selects(selector, pod.labels)]
+    return [(pod, pod.ports[port["targetPort"]]) for pod in found]

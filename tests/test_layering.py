@@ -1,0 +1,127 @@
+"""Imports run one way, the core is pure, and modules stay small enough to read."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import scalab
+
+ROOT = Path(scalab.__file__).parent
+MODULES = sorted(ROOT.rglob("*.py"))
+
+PURE = {"protocol", "queueing", "measure"}
+IMPURE = {"trio", "socket", "time", "subprocess", "asyncio", "threading", "structlog"}
+ROLES = {"frontend", "backend", "client"}
+DRAWN = {"measure/layout.py", "measure/summary.py"}
+"""What draws for a terminal, and may do so with rich."""
+MAX_LINES = 400
+
+
+def package_of(module: Path) -> str:
+    """``scalab/queueing/dispatch.py`` → ``queueing``; a module of scalab itself is its name."""
+    return module.relative_to(ROOT).with_suffix("").parts[0]
+
+
+def absolute(module: Path, node: ast.ImportFrom) -> str:
+    """What a ``from … import`` imports from, without leading dots."""
+    if node.level == 0:
+        return node.module or ""
+    above = ("scalab", *module.relative_to(ROOT).parts)[: -node.level]
+    return ".".join((*above, *(node.module or "").split("."))).rstrip(".")
+
+
+def imports_of(module: Path, source: str | None = None) -> Iterator[str]:
+    """The dotted names that a module imports, inside functions and for types only, too."""
+    for node in ast.walk(ast.parse(module.read_text() if source is None else source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = absolute(module, node)
+            # ``from scalab import client`` imports a package, not only a name.
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def packages_used(module: Path, source: str | None = None) -> set[str]:
+    """The parts of scalab that a module imports, other than its own."""
+    names = (name.split(".") for name in imports_of(module, source))
+    used = {parts[1] for parts in names if parts[0] == "scalab" and len(parts) > 1}
+    return used - {package_of(module)}
+
+
+def name_of(module: Path) -> str:
+    return str(module.relative_to(ROOT))
+
+
+each_module = pytest.mark.parametrize("module", MODULES, ids=name_of)
+
+
+@each_module
+def test_imports_run_one_way(module: Path) -> None:
+    package, used = package_of(module), packages_used(module)
+    parts = {package_of(other) for other in MODULES}
+
+    if package in PURE:
+        assert used <= PURE | {"errors"}, "the core knows nothing of what is around it"
+    if package == "protocol":
+        assert used <= {"errors"}, "the wire is below all else"
+    if package == "runtime":
+        assert used <= parts - PURE - ROLES - {"cli", "demo"} | {"protocol"}
+    if package in ROLES:
+        assert used & ROLES == set(), "roles don't know each other"
+    if package not in {"cli", "demo"} | ROLES:
+        assert used & ROLES == set(), "only who starts roles knows them"
+    if package != "__main__":
+        assert "cli" not in used, "nothing knows the command line"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if package_of(m) in PURE], ids=name_of)
+def test_the_core_is_pure(module: Path) -> None:
+    top = {name.split(".")[0] for name in imports_of(module)}
+
+    assert top & IMPURE == set()
+    if name_of(module) not in DRAWN:
+        assert "rich" not in top
+
+
+def test_the_core_needs_no_trio_by_way_of_others() -> None:
+    core = [
+        name_of(m).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+        for m in MODULES
+        if package_of(m) in PURE
+    ]
+    code = "\n".join(f"import scalab.{name}" for name in core)
+    code += "\nimport sys; print(*sorted({'trio', 'structlog', 'asyncio'} & set(sys.modules)))"
+
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert run.stdout.split() == []
+
+
+@each_module
+def test_modules_are_short(module: Path) -> None:
+    assert len(module.read_text().splitlines()) <= MAX_LINES
+
+
+def test_all_kinds_of_imports_are_seen() -> None:
+    module = ROOT / "queueing" / "nowhere.py"
+    source = """
+import time as clock
+from .item import Item
+from ..runtime.net import connect
+from .. import backend
+from scalab import client
+def f():
+    from scalab.cli.app import app
+"""
+
+    assert set(imports_of(module, source)) == {
+        *("time", "scalab.queueing.item.Item", "scalab.runtime.net.connect"),
+        *("scalab.backend", "scalab.client", "scalab.cli.app.app"),
+    }
+    assert packages_used(module, source) == {"runtime", "backend", "client", "cli"}
