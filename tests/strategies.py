@@ -74,6 +74,8 @@ def messages(cls: type[M], text: st.SearchStrategy[str] | None = None) -> st.Sea
     by_name = {name: by_type[type_] for name, type_ in fields_of(cls).items()}
     if text is not None and "id" in by_name:
         by_name["id"] = texts(MAX_ID)
+    if "reason" in by_name:
+        by_name["reason"] = texts(MAX_ID)
     return st.builds(cls, **by_name)
 
 

@@ -473,7 +473,7 @@ class Processes:
             "--worker-addr", str(at.workers), "--metrics-addr", str(at.metrics),
         )  # fmt: skip
         line = await process.line("frontend is ready")
-        found = dict(re.findall(r"(\w+)=(?:http://)?([\w.]+:\d+)", line))
+        found = dict(re.findall(r'(\w+)"?(?:=|: )"?(?:http://)?([\w.]+:\d+)', line))
         addresses = (Address.parse(found[name]) for name in ("clients", "backends", "metrics"))
         self.frontends.append(FrontendProcess(process, Bound(*addresses)))
         return self.frontends[-1]

@@ -125,3 +125,29 @@ def f():
         *("scalab.backend", "scalab.client", "scalab.cli.app.app"),
     }
     assert packages_used(module, source) == {"runtime", "backend", "client", "cli"}
+
+
+# --- simulated devices -------------------------------------------------------------------------
+
+FAKEDEV = [module for module in MODULES if package_of(module) == "fakedev"]
+FAKEDEV_SHELL = {"fakedev/exporter.py", "fakedev/files.py", "fakedev/workload.py"}
+"""What has to do with the system; all else of simulated devices is pure."""
+
+
+@pytest.mark.parametrize("module", FAKEDEV, ids=name_of)
+def test_simulated_devices_know_only_what_is_below_them(module: Path) -> None:
+    assert packages_used(module) <= {"errors", "protocol", "runtime", "__version__"}
+    if name_of(module) not in FAKEDEV_SHELL:
+        assert {name.split(".")[0] for name in imports_of(module)} & IMPURE == set()
+        assert "runtime" not in packages_used(module)
+
+
+def test_the_workload_of_simulated_devices_stands_alone() -> None:
+    module = ROOT / "fakedev" / "workload.py"
+    assert not {name for name in imports_of(module) if name.startswith("scalab")}
+
+
+@each_module
+def test_only_who_starts_simulated_devices_knows_them(module: Path) -> None:
+    if package_of(module) not in {"cli", "demo", "__main__"}:
+        assert "fakedev" not in packages_used(module)

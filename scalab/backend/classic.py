@@ -39,6 +39,7 @@ class ClassicWorker:
         self._stop = stop
         self._error: ScalabError | None = None
         self._grace_over = trio.Event()
+        self._serving = trio.CancelScope()
         self.busy = 0
 
     async def run(self, connector: Connector) -> None:
@@ -49,23 +50,24 @@ class ClassicWorker:
             ConfigError: The frontend refuses us.
         """
         async with trio.open_nursery() as nursery:
-            async with trio.open_nursery() as slots:
-                nursery.start_soon(self._finish, slots.cancel_scope)
-                for slot in self._slots:
-                    slots.start_soon(self._serve_slot, slot, connector)
+            nursery.start_soon(self._finish)
+            with self._serving:
+                async with trio.open_nursery() as slots:
+                    for slot in self._slots:
+                        slots.start_soon(self._serve_slot, slot, connector)
             nursery.cancel_scope.cancel(reason="all slots have ended")
         self._stop.requested.set()
         if self._error is not None:
             raise self._error
 
-    async def _finish(self, slots: trio.CancelScope) -> None:
+    async def _finish(self) -> None:
         """Once we stop, let items end within the grace, if somebody is there for their replies."""
         await self._stop.requested.wait()
         if self.busy:
             log.info("finishing", running=self.busy, grace_s=self._settings.grace_s)
             if not await answers_within(self._settings.frontend, ANSWER_WITHIN_S):
                 log.warning("frontend doesn't answer, leaving", given_up=self.busy)
-                slots.cancel(reason="the frontend doesn't answer")
+                self._serving.cancel(reason="the frontend doesn't answer")
         await trio.sleep(self._settings.grace_s)
         self._grace_over.set()
 

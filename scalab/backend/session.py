@@ -86,8 +86,7 @@ class SessionWorker:
             except UnreachableError as exc:
                 connector.failed(exc)
                 continue
-            if not self._stop.requested.is_set():
-                connector.lost(why or "it closed the session")
+            connector.lost(why or "it closed the session")
 
     def _hello(self) -> Hello:
         runner = self._settings.runner

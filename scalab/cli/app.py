@@ -71,7 +71,13 @@ def _print_version(value: bool) -> None:
 def _common(
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            allow_from_autoenv=False,
+            help="Print it.",
+        ),
     ] = False,
 ) -> None:
     pass
@@ -111,6 +117,8 @@ def _run(args: list[str]) -> int:
 
 def _end_of_group(group: BaseExceptionGroup[BaseException]) -> int:
     """Say what several tasks met with; our own errors in a line each, defects in full."""
+    if group.subgroup(KeyboardInterrupt) is not None:  # it came when the service had just ended
+        return 130
     known, unknown = group.split(ScalabError)
     if unknown is not None:
         traceback.print_exception(unknown)

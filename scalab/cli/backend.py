@@ -102,7 +102,7 @@ def backend(
     output: Annotated[
         Literal["inherit", "discard", "tail"],
         typer.Option(
-            help="Its output: passed on, thrown away, or its end logged when it fails.",
+            help="Its output: passed on, thrown away, or the end of it logged.",
             rich_help_panel=_WORKLOAD,
         ),
     ] = "inherit",

@@ -11,10 +11,13 @@ import trio
 from scalab.measure.pacing import ClosedLoop
 from scalab.measure.statistics import Statistics
 from scalab.measure.tally import Tally, outcome_of
-from scalab.protocol.messages import Reply, Request
+from scalab.protocol.messages import REJECTED, Reply, Request
 
 from .metrics import Totals
 from .settings import ClientSettings
+
+PAUSE_AFTER_REJECTION_S = 0.1
+"""A full queue gains nothing from being asked again at once."""
 
 
 class Load:
@@ -60,11 +63,12 @@ class Load:
 
     def completed(self, reply: Reply, total_s: float, now: float) -> None:
         """Count a reply, ``total_s`` seconds after its request was first sent."""
+        outcome = outcome_of(reply)
         self.tally.completed(reply, total_s, now)
-        self.totals.ended[outcome_of(reply)] += 1
+        self.totals.ended[outcome] += 1
         self.totals.total_s += total_s
         self.totals.run_s += reply.runtime_s
-        self._finished(now)
+        self._finished(now, PAUSE_AFTER_REJECTION_S if outcome == REJECTED else 0.0)
 
     def dropped(self, kind: str, error: str, now: float) -> None:
         """Count a request that will never be answered."""
@@ -72,8 +76,10 @@ class Load:
         self.totals.ended[kind] += 1
         self._finished(now)
 
-    def _finished(self, now: float) -> None:
-        self._pacer.finished(now)
+    def _finished(self, now: float, pause_s: float = 0.0) -> None:
+        self._pacer.finished(now, pause_s=pause_s)
+        if self.settings.delay_s or pause_s:
+            self.wake()  # a lane is due at a time that wait_due could not know
         if not self._pacer.in_flight:
             self._ended.set()
 

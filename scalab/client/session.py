@@ -13,9 +13,9 @@ from functools import partial
 import structlog
 import trio
 
-from scalab.errors import UnreachableError
+from scalab.errors import ConfigError, UnreachableError
 from scalab.protocol.codec import encode_frame
-from scalab.protocol.messages import VERSION, Drain, Frame, Hello, Reply
+from scalab.protocol.messages import UNKNOWN_QUEUE, VERSION, Drain, Frame, Hello, Reply
 from scalab.protocol.text import printable
 from scalab.runtime.link import Link
 from scalab.runtime.reconnect import Connector
@@ -39,6 +39,7 @@ class SessionDriver:
         self._link: Link | None = None
         self._draining = False
         self._leaving = False
+        self._refused = ""
         self._next_id = 0
         self._prefix = os.urandom(4).hex()
 
@@ -59,6 +60,9 @@ class SessionDriver:
             finally:
                 self._link = None
                 self._load.connections = 0
+            if self._refused:
+                text = f"the frontend at {connector.address} refuses: {self._refused}"
+                raise ConfigError(text)
             if self._leaving:
                 return
             connector.lost(why or "it closed the session")
@@ -107,6 +111,9 @@ class SessionDriver:
         sent_at = self._pending.pop(reply.id, None)
         if sent_at is not None:  # otherwise it was answered before
             self._load.completed(reply, now - sent_at, now)
+        if reply.reason == UNKNOWN_QUEUE and self._link is not None:
+            self._refused = printable(reply.error)
+            self._link.peer.close()
 
     async def answers(self) -> bool:
         """Whether the frontend is there to answer what is outstanding."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .service import Demo
 
 FRAMES_PER_S = 5
-BAR_WIDTH = 24
+BAR_WIDTH = 20
 DEVICE_WIDTH = 16
 HISTORY = 60
 

@@ -56,6 +56,7 @@ Take a simulated device for as long as it needs for some work.
   --profile LOAD:FLUCTUATION:SECONDS[,...]
                      Load in percent that changes as the work proceeds, again and again.
   --socket PATH      Where the exporter listens.
+  -v, --verbose      Print how long it took, from the request to the end.
   -h, --help         Print this.
 
 Options can also be given as variables, such as SCALAB_FAKEDEV_WORKLOAD_WORK, and the socket as
@@ -89,12 +90,17 @@ def main(args: Sequence[str]) -> int:
         if options is None:
             sys.stdout.write(HELP)
             return SUCCESS
-        return run(options["socket"], request(options))
+        asked = request(options)
+        started = time.monotonic()
+        run(options["socket"], asked)
+        if "verbose" in options:
+            sys.stdout.write(f"{time.monotonic() - started:.4f} s\n")
     except WorkloadError as error:
         sys.stderr.write(f"scalab fakedev workload: {error}\n")
         return error.code
     except KeyboardInterrupt:
         return 130
+    return SUCCESS
 
 
 # --- options -------------------------------------------------------------------------------------
@@ -115,6 +121,9 @@ def parse(args: Sequence[str]) -> dict[str, str] | None:
     for arg in rest:
         if arg in ("-h", "--help"):
             return None
+        if arg in ("-v", "--verbose"):
+            options["verbose"] = "1"
+            continue
         name, equals, given = arg.removeprefix("--").partition("=")
         if not arg.startswith("--") or name not in OPTIONS:
             raise WorkloadError(USAGE, f"unknown argument {arg!a} (see --help)")
@@ -190,7 +199,7 @@ def number(name: str, text: str, low: float, high: float) -> float:
 # --- the exporter --------------------------------------------------------------------------------
 
 
-def run(path: str, asked: bytes) -> int:
+def run(path: str, asked: bytes) -> None:
     """Ask for the device, and wait until the exporter says that the work is done.
 
     No wait is unbounded: the exporter ends, answers, or is given up after ``SILENT * PING_S``.
@@ -209,7 +218,8 @@ def run(path: str, asked: bytes) -> int:
     finally:
         # The connection is the hold on the device. It ends here rather than with the process.
         exporter.close()
-    return SUCCESS if answer == DONE else _refused(answer)
+    if answer != DONE:
+        raise _refusal(answer)
 
 
 def _connect(exporter: _socket.socket, path: str) -> None:
@@ -253,16 +263,16 @@ def _wait(exporter: _socket.socket) -> bytes:
             raise WorkloadError(NO_EXPORTER, "this is no exporter")
 
 
-def _refused(answer: bytes) -> int:
+def _refusal(answer: bytes) -> WorkloadError:
     import json  # noqa: PLC0415 - only who fails pays for it
 
     try:
         end = json.loads(answer)
         code, text = int(end["Retcode"]), str(end["Error"])
-    except (ValueError, TypeError, KeyError):
-        raise WorkloadError(NO_EXPORTER, "this is no exporter") from None
+    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
+        return WorkloadError(NO_EXPORTER, "this is no exporter")
     shown = "".join(c if c.isprintable() else "?" for c in text)
-    raise WorkloadError(code if 0 < code < 126 else NO_EXPORTER, shown)
+    return WorkloadError(code if 0 < code < 126 else NO_EXPORTER, shown)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,9 @@ class _SessionClient:
             item = dispatcher.submit(self, request, now)
         except RejectedError as exc:
             retry = exc.reason == "draining"
-            reply = Reply(error=str(exc), retcode=1, outcome=REJECTED, retry=retry)
+            reply = Reply(
+                error=str(exc), retcode=1, outcome=REJECTED, reason=exc.reason, retry=retry
+            )
             self._reply(request.id, reply)
         else:
             self.items[request.id] = item

@@ -14,13 +14,15 @@ async def log_statistics(hub: Hub) -> None:
     interval_s = hub.settings.interval_s
     queues = list(hub.dispatcher.queues.values())
     before = {queue: _counts(queue) for queue in queues}
-    due = trio.current_time()
+    due = logged_at = trio.current_time()
     while True:
-        due += interval_s
+        # Intervals that this process has slept through are one.
+        due += interval_s * ((logged_at - due) // interval_s + 1)
         await trio.sleep_until(due)
+        period_s, logged_at = trio.current_time() - logged_at, trio.current_time()
         for queue in queues:
             counts = _counts(queue)
-            _log_one(queue, {k: n - before[queue][k] for k, n in counts.items()}, interval_s)
+            _log_one(queue, {k: n - before[queue][k] for k, n in counts.items()}, period_s)
             before[queue] = counts
             queue.counters.reset_maxima()
 
@@ -35,14 +37,14 @@ def _counts(queue: Queue) -> dict[str, int]:
     }
 
 
-def _log_one(queue: Queue, period: dict[str, int], interval_s: float) -> None:
+def _log_one(queue: Queue, period: dict[str, int], period_s: float) -> None:
     counters, slowest = queue.counters, queue.counters.slowest
     fields: dict[str, object] = {
         "queue": queue.name,
         "waiting": len(queue.waiting),
         "running": queue.running,
         "backends": len(queue.workers),
-        "per_s": round((period["success"] + period["failure"] + period["timeout"]) / interval_s, 2),
+        "per_s": round((period["success"] + period["failure"] + period["timeout"]) / period_s, 2),
         **{name: count for name, count in period.items() if count},
         "wait_max_s": round(counters.wait.max_s, 3),
         "run_max_s": round(counters.run.max_s, 3),

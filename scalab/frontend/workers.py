@@ -27,7 +27,7 @@ from scalab.protocol.messages import (
 from scalab.protocol.session import Session, State
 from scalab.queueing.counters import LossReason
 from scalab.queueing.dispatch import RejectedError
-from scalab.queueing.item import Item
+from scalab.queueing.item import Item, State as ItemState
 from scalab.queueing.worker import Worker
 from scalab.runtime.net import close_politely
 from scalab.runtime.peer import Peer
@@ -41,7 +41,7 @@ def _detach(hub: Hub, worker: Worker, reason: LossReason) -> None:
     items = hub.dispatcher.detach(worker, reason, trio.current_time())
     hub.check_finished()
     if items and not hub.dispatcher.draining:
-        lost = sum(item.attempts >= hub.dispatcher.max_attempts for item in items)
+        lost = sum(item.state is ItemState.DONE and not item.withdrawn for item in items)
         log.warning(
             "backend lost with items", reason=reason, node=worker.node, pod=worker.pod,
             queue=worker.queue.name, items=len(items), given_up=lost,

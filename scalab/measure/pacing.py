@@ -31,8 +31,8 @@ class Pacer(Protocol):
     def take(self, now: float) -> int:
         """Return how many requests to send now; they are in flight from here on."""
 
-    def finished(self, now: float, n: int = 1) -> None:
-        """Say that ``n`` requests in flight ended, in whatever way."""
+    def finished(self, now: float, n: int = 1, pause_s: float = 0.0) -> None:
+        """Say that ``n`` requests in flight ended; what they make room for rests ``pause_s``."""
 
     def next_due(self, now: float) -> float | None:
         """Return when ``take`` will next return more than 0 if nothing finishes until then.
@@ -104,8 +104,10 @@ class ClosedLoop:
             self._left -= n
         return n
 
-    def finished(self, now: float, n: int = 1) -> None:
+    def finished(self, now: float, n: int = 1, pause_s: float = 0.0) -> None:
         """Say that ``n`` requests in flight ended; their lanes rest, or are no longer wanted.
+
+        They rest for ``delay_s``, or for ``pause_s`` if that is longer.
 
         Raises:
             ValueError: There are fewer in flight.
@@ -113,7 +115,7 @@ class ClosedLoop:
         if not 0 <= n <= self.in_flight:
             raise ValueError(f"{n} finished of {self.in_flight} in flight")
         self.in_flight -= n
-        self._add_lanes(now + self.delay_s)
+        self._add_lanes(now + max(self.delay_s, pause_s))
 
     def next_due(self, now: float) -> float | None:
         """Return when ``take`` will next return more than 0 if nothing finishes until then."""

@@ -88,7 +88,7 @@ _STRUCTURE: dict[type, Any] = {
     cls: _CONVERTER.get_structure_hook(cls) for cls in (*FRAMES.values(), WorkRequest)
 }
 _UNSTRUCTURE: dict[type, Any] = {cls: _CONVERTER.get_unstructure_hook(cls) for cls in _STRUCTURE}
-_SESSION_ONLY = ("Id", "Outcome", "Retry")
+_SESSION_ONLY = ("Id", "Outcome", "Reason", "Retry")
 _CLASSIC_FIELDS: dict[type, dict[str, str]] = {
     cls: {
         wire_name(a.name).lower(): wire_name(a.name)

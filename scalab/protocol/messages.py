@@ -21,6 +21,8 @@ MAX_ID = 64
 SUCCESS, FAILURE, TIMEOUT = "success", "failure", "timeout"
 DISCONNECTED, CANCELLED, LOST = "disconnected", "cancelled", "lost"
 REJECTED = "rejected"
+UNKNOWN_QUEUE = "unknown_queue"
+"""A reason of rejection that no waiting can cure."""
 
 OUTCOMES = (SUCCESS, FAILURE, TIMEOUT, DISCONNECTED, CANCELLED, LOST)
 """How an accepted item ends: in exactly one of these."""
@@ -103,6 +105,8 @@ class Reply:
     """Hand-overs that ended in a crash, and the one that gave this reply; the frontend's."""
     outcome: str = ""
     """One of ``OUTCOMES``, or ``REJECTED``; the frontend's, sessions only."""
+    reason: str = attrs.field(default="", validator=_bounded(MAX_ID))
+    """Why it was rejected, in a word; the frontend's, sessions only."""
     retry: bool = False
     """The frontend is stopping: send the same request to the next one."""
 

@@ -324,6 +324,7 @@ class Dispatcher:
 
     def _note_run(self, item: Item, worker: Worker, reply: Reply) -> None:
         """Count how long a run waited and ran, and complete the reply with where it ran."""
+        reply.reason, reply.retry = "", False  # these are ours to say
         reply.node = reply.node or worker.node
         reply.pod = reply.pod or worker.pod
         counters = item.queue.counters

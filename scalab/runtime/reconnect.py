@@ -36,7 +36,7 @@ class Connector:
         self.address = address
         self.stop = stop
         self._first_s = first_s
-        self._again_s = again_s if again_s else math.inf
+        self._again_s = again_s or math.inf
         self._give_up_at = trio.current_time() + first_s
         """Infinite while the frontend is there."""
         self._delays = backoff_delays(FIRST_DELAY_S, MOST_DELAY_S)
@@ -93,7 +93,9 @@ class Connector:
         self._delays = backoff_delays(FIRST_DELAY_S, MOST_DELAY_S)
 
     def lost(self, why: str) -> None:
-        """Note that a session has ended that should not have."""
+        """Note that a session has ended that should not have; without effect once we stop."""
+        if self.stop.requested.is_set():
+            return
         log.warning("lost the frontend, connecting again", frontend=self.address, why=why)
         self._tries = 1
         self._delays = backoff_delays(FIRST_DELAY_S, MOST_DELAY_S)

@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from scalab import __version__
-from scalab.cli.app import run
+from scalab.cli.app import _end_of_group, run
 
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info|warning|error) ")
 OK, UNEXPECTED, USAGE, FAILURES, INFRASTRUCTURE = 0, 1, 2, 4, 7
@@ -47,9 +47,7 @@ class Shell:
 
 
 @pytest.fixture
-def scalab(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Shell:
+def scalab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
     monkeypatch.setenv("COLUMNS", "200")
     return Shell(capsys)
 
@@ -262,26 +260,21 @@ def test_once_knows_devices_and_places(
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "args", "text"),
+    ("setting", "args", "text"),
     [
-        ("SCALAB_BACKEND_SLOTS", "0", ["backend", "--", "sleep"], "--slots"),
-        ("SCALAB_BACKEND_FRONTEND", "x", ["backend", "--", "sleep"], "'x' is not of the form"),
-        ("SCALAB_CLIENT_PARALLEL", "x", ["client"], "--parallel"),
-        ("SCALAB_CLIENT_FRONTEND", "x", ["client"], "'x' is not of the form"),
-        ("SCALAB_FRONTEND_QUEUE_MAX", "-2", ["frontend", "q"], "--queue-max"),
-        ("SCALAB_FRONTEND_METRICS_ADDR", "x", ["frontend", "q"], "'x' is not of the form"),
-        ("SCALAB_FRONTEND_GRACE", "nan", ["frontend", "q", *ONLY], "--grace"),
+        ("SCALAB_BACKEND_SLOTS=0", ["backend", "--", "sleep"], "--slots"),
+        ("SCALAB_BACKEND_FRONTEND=x", ["backend", "--", "sleep"], "'x' is not of the form"),
+        ("SCALAB_CLIENT_PARALLEL=x", ["client"], "--parallel"),
+        ("SCALAB_CLIENT_FRONTEND=x", ["client"], "'x' is not of the form"),
+        ("SCALAB_FRONTEND_QUEUE_MAX=-2", ["frontend", "q"], "--queue-max"),
+        ("SCALAB_FRONTEND_METRICS_ADDR=x", ["frontend", "q"], "'x' is not of the form"),
+        ("SCALAB_FRONTEND_GRACE=nan", ["frontend", "q", *ONLY], "--grace"),
     ],
 )
 def test_options_may_come_from_the_environment(
-    scalab: Shell,
-    monkeypatch: pytest.MonkeyPatch,
-    variable: str,
-    value: str,
-    args: list[str],
-    text: str,
+    scalab: Shell, monkeypatch: pytest.MonkeyPatch, setting: str, args: list[str], text: str
 ) -> None:
-    monkeypatch.setenv(variable, value)
+    monkeypatch.setenv(*setting.split("="))
     ended = scalab(*args)
 
     assert ended.code == USAGE
@@ -333,3 +326,8 @@ def test_a_closed_output_is_no_traceback(tmp_path: Path) -> None:
     assert done.returncode == UNEXPECTED
     assert "Traceback" not in done.stderr
     assert done.stderr == ""
+
+
+def test_an_interrupt_at_the_last_moment_is_no_defect() -> None:
+    """A second ^C may come when nobody watches for signals any more."""
+    assert _end_of_group(BaseExceptionGroup("", [KeyboardInterrupt()])) == 130

@@ -11,7 +11,7 @@ import trio
 from rich.console import Console
 
 from scalab.backend.devices import find_devices
-from scalab.demo.devices import FAILING, SLOW, device_names, odd_ones, simulated_devices
+from scalab.demo.devices import FAILING, SLOW, WORK_S, device_names, odd_ones, simulated_devices
 from scalab.demo.service import Demo
 from scalab.demo.settings import DemoSettings
 from scalab.demo.view import LiveView, print_result
@@ -105,7 +105,7 @@ async def test_the_whole_demo() -> None:
     print_result(Console(file=result, width=120), demo)
     assert "renderD129" in result.getvalue()
     last = demo.steps[-1].statistics
-    p50 = {place.name: place.run.p50_s for place in last.devices}
-    assert p50["renderD129"] > p50["renderD128"]
+    [slow] = [place for place in last.devices if place.name == "renderD129"]
+    assert slow.run.min_s >= WORK_S / SLOW
     assert {error.text for error in last.errors} <= {"scalab fakedev workload: renderD128 failed"}
     print_result(Console(file=result, width=120), attrs.evolve(demo, steps=[]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -76,6 +77,13 @@ def test_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
+def test_it_tells_how_long_that_took(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for flag in ("-v", "--verbose"):
+        with answering(tmp_path / flag, sending(workload.DONE + b"\n")) as args:
+            assert workload.main([*args, flag]) == 0
+        assert re.fullmatch(r"\d\.\d{4} s\n", capsys.readouterr().out)
+
+
 def test_pongs_and_whatever_else_comes_before_the_end_are_ignored(tmp_path: Path) -> None:
     pieces = (b'{"Kind":"pong"}\n{"Kind":"news"}\n', workload.DONE + b"\n")
     with answering(tmp_path / "s", sending(*pieces)) as args:
@@ -115,6 +123,8 @@ def test_a_refusal(
     [
         b'{"Kind":"end"}\n', b'{"Kind":"end",\n', b'{"Kind":"end","Retcode":"x","Error":""}\n',
         b'["Kind":"end"]\n', b"x" * 5000,
+        b'{"Kind":"end","Retcode":1e999,"Error":""}\n',
+        b'{"Kind":"end","Error":' + b"[" * 3000 + b"\n",
     ],
 )  # fmt: skip
 def test_somebody_else(tmp_path: Path, capsys: pytest.CaptureFixture[str], garbage: bytes) -> None:

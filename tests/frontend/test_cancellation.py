@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 
@@ -20,6 +21,7 @@ from scalab.protocol.messages import Request
 from scalab.queueing.item import Item
 from tests.helpers import CancelAtStep, cancel_at_every_step
 from tests.support import Wire, conserved, frontend_settings
+
 
 @attrs.define
 class Story:
@@ -106,7 +108,9 @@ async def _start_backend(
     cancel: CancelAtStep,
 ) -> None:
     """Come as soon as something waits, or never will."""
-    while not hub.dispatcher.queues["q"].waiting and not cancel.fired:
+    for _ in range(1000):
+        if hub.dispatcher.queues["q"].waiting or cancel.fired:
+            break
         await trio.lowlevel.checkpoint()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_serve_connection, hub, WORKER_PORT, at_backend)
@@ -120,11 +124,10 @@ def _pair() -> tuple[trio.SocketStream, trio.SocketStream]:
 
 async def _play(part: Part, stream: trio.SocketStream, story: Story) -> None:
     """Play a part until it ends or the other side is gone."""
+    closed = (trio.BrokenResourceError, AssertionError, json.JSONDecodeError)
     async with stream:
-        try:
+        with suppress(*closed):  # while it expected something
             await part(Wire(stream), story)
-        except (trio.BrokenResourceError, AssertionError, json.JSONDecodeError):
-            pass  # the connection was closed while it expected something
 
 
 def _check(hub: Hub, story: Story, victim: str) -> None:

@@ -228,12 +228,12 @@ async def recorded(hub: Hub, port: Port) -> AsyncIterator[tuple[Wire, Recorder]]
     async with listener, await open_stream_to_socket_listener(listener) as near:
         recorder = Recorder(await listener.accept())
 
-        async def serve() -> None:
+        async def run() -> None:
             async with recorder:
                 await serve_peer(hub, recorder, port)  # type: ignore[arg-type]
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(serve)
+            nursery.start_soon(run)
             yield Wire(near), recorder
             await near.aclose()
 

@@ -175,6 +175,19 @@ async def test_the_interval_s_log_names_where_the_slowest_ran(mock_clock: MockCl
     assert "accepted" not in second
 
 
+async def test_intervals_that_we_slept_through_are_one(mock_clock: MockClock) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with serving(interval_s=10.0, patience_s=10_000.0) as frontend:
+            for _ in range(2):
+                await run_one(frontend, 1.0)
+            for seconds in (100, 5, 5):
+                mock_clock.jump(seconds)
+                await wait_all_tasks_blocked()
+
+    rates = [line["per_s"] for line in logs if line["event"] == "queue statistics"]
+    assert rates == [0.02, 0.0]
+
+
 async def test_the_levels_follow_the_items() -> None:
     before = time.time()
     async with serving() as frontend:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+
 import pytest
 from trio.testing import wait_all_tasks_blocked
 
@@ -117,6 +120,13 @@ async def test_a_running_request_ends_as_its_backend_says(
     assert metrics[f'scalab_queue_items_completed_total{{outcome="{outcome}",queue="q"}}'] == 1
 
 
+async def leave(wire: Wire, reset: bool) -> None:
+    """Close as a program does that ends, or as one that crashes with bytes unread."""
+    if reset:
+        wire.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await wire.aclose()
+
+
 async def request(frontend: Frontend, kind: str) -> Wire:
     if kind == "classic":
         return await frontend.classic_client()
@@ -127,10 +137,11 @@ async def request(frontend: Frontend, kind: str) -> Wire:
 
 
 @pytest.mark.parametrize("kind", ["classic", "session"])
-async def test_a_client_that_leaves_takes_its_waiting_items_with_it(kind: str) -> None:
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_client_that_leaves_takes_its_waiting_items_with_it(kind: str, reset: bool) -> None:
     async with serving() as frontend:
         client, stays = await request(frontend, kind), await frontend.classic_client()
-        await client.aclose()
+        await leave(client, reset)
         await wait_all_tasks_blocked()
         queue = await frontend.queue()
         await done(await frontend.backend(), Node="n")
@@ -194,6 +205,24 @@ async def test_a_classic_backend_always_finishes() -> None:
     assert queue["completed"]["success"] == 1
 
 
+async def test_what_one_client_may_have_outstanding_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scalab.frontend.clients.MAX_OUTSTANDING", 2)
+    async with serving() as frontend:
+        client, other = await frontend.client(), await frontend.client()
+        for i in range(3):
+            await client.frame("request", Id=str(i), Queue="q")
+        refused = await client.next("reply")
+        await other.frame("request", Id="0", Queue="q")
+        await other.in_line()
+        queue = await frontend.queue()
+
+    assert (refused["Id"], refused["Outcome"]) == ("2", "rejected")
+    assert refused["Error"] == "more than 2 requests of one client are pending"
+    assert (queue["waiting"], queue["rejected"]["busy"]) == (3, 1)
+
+
 async def test_a_session_may_say_bye_with_requests_outstanding() -> None:
     async with serving() as frontend:
         client, backend = await frontend.client(), await frontend.backend()
@@ -231,24 +260,25 @@ async def test_an_item_of_a_vanished_backend_is_the_next_one_of_another() -> Non
     assert queue["redelivered"]["disconnect"] == 1
 
 
-async def vanish(frontend: Frontend, kind: str) -> None:
+async def vanish(frontend: Frontend, kind: str, reset: bool) -> None:
     if kind == "classic":
         backend, _ = await frontend.classic_backend()
     else:
         backend = await frontend.backend()
         await backend.next("item")
-    await backend.aclose()
+    await leave(backend, reset)
     await wait_all_tasks_blocked()
 
 
 @pytest.mark.parametrize("kind", ["classic", "session"])
-async def test_an_item_that_no_backend_survives_is_lost(kind: str) -> None:
+@pytest.mark.parametrize("reset", [False, True])
+async def test_an_item_that_no_backend_survives_is_lost(kind: str, reset: bool) -> None:
     async with serving(max_attempts=2) as frontend:
         classic, client = await frontend.classic_client(), await frontend.client()
         await client.frame("request", Id="1", Queue="q")
         await client.in_line()
         for _ in range(4):
-            await vanish(frontend, kind)
+            await vanish(frontend, kind, reset)
         replies = [await classic.answer(), await client.next("reply")]
         queue = await frontend.queue()
 
@@ -277,6 +307,26 @@ async def test_an_item_that_is_given_back_was_not_attempted() -> None:
 
     assert (reply["Attempts"], reply["Outcome"]) == (1, "success")
     assert queue["redelivered"] == {"disconnect": 0, "heartbeat": 0, "protocol": 0, "release": 3}
+
+
+@pytest.mark.parametrize("kind", ["classic", "session"])
+async def test_half_a_reply_is_none(kind: str) -> None:
+    async with serving() as frontend:
+        client = await frontend.classic_client()
+        if kind == "classic":
+            backend, _ = await frontend.classic_backend()
+        else:
+            backend = await frontend.backend()
+            await backend.next("item")
+        await backend.send(b'{"Kind": "reply", "Id": "1", "Node": "half')
+        await backend.stream.send_eof()
+        assert b"connection closed inside a message" in await backend.rest()
+        await done(await frontend.backend(), Node="whole")
+        reply = await client.answer()
+        queue = await frontend.queue()
+
+    assert (reply["Node"], reply["Attempts"]) == ("whole", 2)
+    assert queue["redelivered"]["protocol"] == 1
 
 
 async def test_a_cancelled_item_is_not_redelivered() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -108,7 +109,7 @@ async def test_real_peers_work_beside_silent_ones() -> None:
         async with working(frontend.bound.workers, "sleep", slots=4):
             results = []
 
-            async def run(**options: object) -> None:
+            async def run(**options: Any) -> None:
                 results.append(await client_run(frontend.bound.clients, **options))
 
             async with trio.open_nursery() as nursery:

@@ -7,6 +7,7 @@ Services are forwarders, so a pod that is replaced leaves its peers' addresses a
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import socket
@@ -31,11 +32,15 @@ HOST = "127.0.0.1"
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Return a port that nobody listens on, and that no connection is given for its own end."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+        return port
 
 
 async def fetch(url: str, timeout_s: float = 5.0) -> tuple[int, str]:
@@ -59,6 +64,14 @@ async def fetch(url: str, timeout_s: float = 5.0) -> tuple[int, str]:
     return await trio.to_thread.run_sync(get)
 
 
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Ask until something holds: nothing tells the outside when it changes."""
+    while True:
+        if await condition():
+            return
+        await trio.sleep(0.05)
+
+
 class Service:
     """Forwards connections to the pods behind it; the newest gets all of them."""
 
@@ -68,7 +81,7 @@ class Service:
         self.targets: dict[int, int] = {}
         """Where connections go at present, likewise."""
 
-    async def run(
+    async def serve(
         self, ports: list[int], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Forward until cancelled."""
@@ -128,7 +141,9 @@ class RunningPod:
 
     async def until_probed(self, container: Container, kind: str) -> None:
         """Wait until a probe succeeds."""
+        process = self.processes[container.name]
         while await self.probe(container, kind) != 200:
+            assert process.process.returncode is None, process.log
             await trio.sleep(0.05)
 
     async def terminate(self) -> int:
@@ -166,7 +181,7 @@ class Cluster:
         for found in of_kind(self.build, "Service"):
             service = self.services[found["metadata"]["name"]] = Service()
             ports = [port["port"] for port in found["spec"]["ports"]]
-            await self._nursery.start(service.run, ports)
+            await self._nursery.start(service.serve, ports)
 
     async def run(self, *argv: str, **env: str) -> Process:
         """Start a program; ``scalab`` is the one under test."""
@@ -223,6 +238,13 @@ class Cluster:
                 nursery.start_soon(start)
         return made
 
+    async def end(self) -> None:
+        """Kill what is left."""
+        for process in self.processes:
+            if process.process.returncode is None:
+                process.process.kill()
+            await process.process.wait()
+
     def _route(self, running: RunningPod) -> None:
         """Let the Services that select a pod lead to it."""
         for name, service in self.services.items():
@@ -264,17 +286,20 @@ async def cluster(folder: str, patience_s: float = 60.0) -> AsyncIterator[Cluste
         folder: Of the tester, under ``k8s``.
         patience_s: How long all of it may take, in seconds.
     """
-    # A socket's path is short, and pytest's folders aren't.
-    with tempfile.TemporaryDirectory(prefix="k8s") as where, trio.fail_after(patience_s):
-        async with trio.open_nursery() as nursery:
-            made = Cluster(Build(folder), nursery, Path(where))
-            try:
-                await made.serve()
-                yield made
-            finally:
-                with trio.CancelScope(shield=True):
-                    for process in made.processes:
-                        if process.process.returncode is None:
-                            process.process.kill()
-                        await process.process.wait()
-            nursery.cancel_scope.cancel(reason="the test is over")
+    made: Cluster | None = None
+    try:
+        # A socket's path is short, and pytest's folders aren't.
+        with tempfile.TemporaryDirectory(prefix="k8s") as where, trio.fail_after(patience_s):
+            async with trio.open_nursery() as nursery:
+                made = Cluster(Build(folder), nursery, Path(where))
+                try:
+                    await made.serve()
+                    yield made
+                finally:
+                    with trio.move_on_after(10, shield=True):
+                        await made.end()
+                nursery.cancel_scope.cancel(reason="the test is over")
+    except BaseException as exc:
+        for process in made.processes if made else ():
+            exc.add_note("\n".join([str(process.process.args), *process.log[-20:]]))
+        raise

@@ -43,7 +43,7 @@ def parse(argv: Sequence[str], env: Mapping[str, str]) -> Command:
     """Take a command line of ``scalab`` apart.
 
     Raises:
-        Exception: An option that doesn't exist, a value that can't be, a variable that nobody reads.
+        Exception: No such option, no such value, or a variable that nobody reads.
     """
     return _parse(tuple(argv), frozenset(env.items()))
 
@@ -58,7 +58,8 @@ def _parse(argv: tuple[str, ...], env: frozenset[tuple[str, str]]) -> Command:
         context = command.make_context("scalab", args)
         names = []
         while hasattr(command, "commands"):
-            name, command, rest = command.resolve_command(context, context._protected_args + context.args)
+            given = context._protected_args + context.args
+            name, command, rest = command.resolve_command(context, given)
             context = command.make_context(name, rest, parent=context)
             names.append(name)
         taken = {

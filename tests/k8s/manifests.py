@@ -59,8 +59,12 @@ def all_builds() -> Iterator[Build]:
 BUILDS = tuple(all_builds())
 TESTERS = tuple(build for build in BUILDS if build.folder.startswith("queues/"))
 PLAIN = tuple(build for build in TESTERS if not build.components)
-SAMPLES = tuple(build for build in TESTERS if len(build.components) < 2)
-"""Each component once with each queue: enough where components don't meet."""
+SAMPLES = tuple(
+    build
+    for build in TESTERS
+    if not build.components or (build.folder == "queues/media" and len(build.components) == 1)
+)
+"""Each queue and each component once: enough where components don't meet."""
 
 
 def tool(name: str) -> str:
@@ -193,7 +197,7 @@ def pods(build: Build) -> list[Pod]:
 
 def _pod(owner: Object) -> Pod:
     spec = owner["spec"]
-    template = spec["jobTemplate"]["spec"]["template"] if "jobTemplate" in spec else spec["template"]
+    template = spec.get("jobTemplate", owner)["spec"]["template"]
     return Pod(
         owner["kind"],
         owner["metadata"]["name"],

@@ -33,14 +33,13 @@ IMPOSTOR = Peer("default", {"app.kubernetes.io/name": "scalab"})
 def may_reach(build: Build, source: Peer, target: Peer, port: int, protocol: str = "TCP") -> bool:
     """Whether the policies of both ends let a connection through."""
     policies = of_kind(build, "NetworkPolicy")
-    return _allowed(policies, "Egress", source, target, port, protocol) and _allowed(
-        policies, "Ingress", target, source, port, protocol
+    to = {"port": port, "protocol": protocol}
+    return _allowed(policies, source, target, "Egress", to) and _allowed(
+        policies, target, source, "Ingress", to
     )
 
 
-def _allowed(
-    policies: Sequence[Object], way: str, at: Peer, other: Peer, port: int, protocol: str
-) -> bool:
+def _allowed(policies: Sequence[Object], at: Peer, other: Peer, way: str, port: Object) -> bool:
     applying = [
         policy["spec"]
         for policy in policies
@@ -52,15 +51,12 @@ def _allowed(
     if not applying:
         return True
     rules = [rule for spec in applying for rule in spec.get(way.lower(), ())]
-    return any(_rule_allows(rule, way, at, other, port, protocol) for rule in rules)
-
-
-def _rule_allows(rule: Object, way: str, at: Peer, other: Peer, port: int, protocol: str) -> bool:
-    ports = rule.get("ports")
-    if ports is not None and {"port": port, "protocol": protocol} not in ports:
-        return False
-    peers = rule.get("from" if way == "Ingress" else "to")
-    return peers is None or any(_is_meant(peer, at, other) for peer in peers)
+    side = "from" if way == "Ingress" else "to"
+    return any(
+        (side not in rule or any(_is_meant(peer, at, other) for peer in rule[side]))
+        and ("ports" not in rule or port in rule["ports"])
+        for rule in rules
+    )
 
 
 def _is_meant(peer: Object, at: Peer, other: Peer) -> bool:

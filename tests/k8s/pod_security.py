@@ -1,7 +1,7 @@
 """The restricted pod security standard: what a namespace that enforces it would refuse.
 
-By https://kubernetes.io/docs/concepts/security/pod-security-standards/, the controls of the baseline
-included. Fields that only matter to Windows are left out.
+By https://kubernetes.io/docs/concepts/security/pod-security-standards/, with the controls of the
+baseline. Fields that only matter to Windows are left out.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ SYSCTLS = {
     "net.ipv4.tcp_keepalive_probes",
 }  # fmt: skip
 SELINUX_TYPES = {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
-SECCOMP = {"RuntimeDefault", "Localhost"}
-APPARMOR = {"RuntimeDefault", "Localhost"}
+PROFILES = {"RuntimeDefault", "Localhost"}
 LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 
@@ -47,37 +46,30 @@ def violations(pod: Object) -> Iterator[str]:
 def _of_container(container: Object, pod: Object) -> Iterator[str]:
     own = container.get("securityContext", {})
     both = {**pod, **own}
-    if own.get("privileged"):
-        yield "privileged"
-    if own.get("allowPrivilegeEscalation") is not False:
-        yield "allowPrivilegeEscalation"
-    if both.get("runAsNonRoot") is not True:
-        yield "runAsNonRoot"
-    if both.get("runAsUser") == 0:
-        yield "runAsUser"
-    if own.get("procMount", "Default") != "Default":
-        yield "procMount"
-    if both.get("seccompProfile", {}).get("type") not in SECCOMP:
-        yield "seccompProfile"
-    if both.get("appArmorProfile", {"type": "RuntimeDefault"})["type"] not in APPARMOR:
-        yield "appArmorProfile"
     linux = both.get("seLinuxOptions", {})
-    if linux.get("type", "") not in SELINUX_TYPES or linux.get("user") or linux.get("role"):
-        yield "seLinuxOptions"
     capabilities = own.get("capabilities", {})
-    if "ALL" not in capabilities.get("drop", ()):
-        yield "capabilities.drop"
-    if set(capabilities.get("add", ())) - {"NET_BIND_SERVICE"}:
-        yield "capabilities.add"
-    if any(port.get("hostPort") for port in container.get("ports", ())):
-        yield "hostPort"
-    yield from _hosts(container)
+    forbidden = {
+        "privileged": own.get("privileged"),
+        "allowPrivilegeEscalation": own.get("allowPrivilegeEscalation") is not False,
+        "runAsNonRoot": both.get("runAsNonRoot") is not True,
+        "runAsUser": both.get("runAsUser") == 0,
+        "procMount": own.get("procMount", "Default") != "Default",
+        "seccompProfile": both.get("seccompProfile", {}).get("type") not in PROFILES,
+        "appArmorProfile": both.get("appArmorProfile", {"type": ""})["type"] not in {"", *PROFILES},
+        "seLinuxOptions": linux.get("type", "") not in SELINUX_TYPES
+        or linux.get("user")
+        or linux.get("role"),
+        "capabilities.drop": "ALL" not in capabilities.get("drop", ()),
+        "capabilities.add": set(capabilities.get("add", ())) - {"NET_BIND_SERVICE"},
+        "hostPort": any(port.get("hostPort") for port in container.get("ports", ())),
+        "host of a probe": _asks_another_host(container),
+    }
+    yield from (name for name, found in forbidden.items() if found)
 
 
-def _hosts(container: Object) -> Iterator[str]:
-    """Probes and hooks may not be sent elsewhere than to the pod."""
-    hooks = container.get("lifecycle", {})
+def _asks_another_host(container: Object) -> bool:
+    """Whether a probe or a hook is sent elsewhere than to the pod."""
     probes = [container.get(f"{name}Probe", {}) for name in ("startup", "readiness", "liveness")]
-    for action in (*probes, *hooks.values()):
-        if any(action.get(kind, {}).get("host") for kind in ("httpGet", "tcpSocket")):
-            yield "host of a probe"
+    actions = (*probes, *container.get("lifecycle", {}).values())
+    kinds = ("httpGet", "tcpSocket")
+    return any(action.get(kind, {}).get("host") for action in actions for kind in kinds)

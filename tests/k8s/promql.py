@@ -20,7 +20,10 @@ FOREIGN = {"up"}
 """Metrics that Prometheus makes itself."""
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-_SELECTOR = re.compile(r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)\s*(?:\{(?P<matchers>[^}]*)\})?")
+_SELECTOR = re.compile(
+    r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)\s*"
+    r"""(?:\{(?P<matchers>(?:[^"}]|"[^"]*")*)\})?"""
+)
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
 _KEYWORDS = {"and", "or", "unless", "bool", "offset", "by", "without", "on", "ignoring"}
@@ -82,7 +85,7 @@ def alert_queries() -> list[Query]:
 
 
 def adapter_queries() -> list[Query]:
-    """Return those of the adapter's rules, as the adapter asks them for the autoscalers' metrics."""
+    """Return those of the adapter's rules, as it asks them for the autoscalers' metrics."""
     rules = load_file("scaling/adapter-values.yaml")["rules"]
     found = []
     for kind, group_by, matchers in (
@@ -127,7 +130,7 @@ def with_values(query: str, values: Mapping[str, str]) -> str:
     return query
 
 
-# --- Prometheus ------------------------------------------------------------------------------------
+# --- Prometheus ----------------------------------------------------------------------------------
 
 Labels = tuple[str, ...]
 
@@ -185,7 +188,9 @@ def _sample(sample: Sequence[str | float]) -> tuple[float, float]:
     return float(sample[0]), float(sample[1])
 
 
-def summed(series: Sequence[Series], by: Sequence[str], *, rate: bool = False) -> dict[Labels, float]:
+def summed(
+    series: Sequence[Series], by: Sequence[str], *, rate: bool = False
+) -> dict[Labels, float]:
     """Add series up by some of their labels: their values, or their rates."""
     sums: dict[Labels, float] = {}
     for found in series:

@@ -23,7 +23,8 @@ _PACKAGE = resources.files("kubernetes_validate") / "kubernetes-json-schema"
 
 def newest_versions(count: int = 3) -> list[str]:
     """Return the newest minor versions of Kubernetes that the package knows."""
-    names = {match[1] for path in _PACKAGE.iterdir() if (match := re.match(r"v([\d.]+)-", path.name))}
+    found = (re.match(r"v([\d.]+)-", path.name) for path in _PACKAGE.iterdir())
+    names = {match[1] for match in found if match}
     return sorted(names, key=lambda name: [int(part) for part in name.split(".")])[-count:]
 
 
@@ -57,7 +58,7 @@ def _definitions(version: str) -> Resource[Any]:
     return Resource.from_contents(json.loads(text))
 
 
-# --- kinds of operators ----------------------------------------------------------------------------
+# --- kinds of operators --------------------------------------------------------------------------
 
 Schema = dict[str, Any]
 
@@ -179,7 +180,9 @@ CUSTOM: dict[tuple[str, str], Any] = {
         (
             "monitoring.coreos.com/v1",
             "PodMonitor",
-            _object("selector podMetricsEndpoints", podMetricsEndpoints=_list(_ENDPOINT), **_MONITOR),
+            _object(
+                "selector podMetricsEndpoints", podMetricsEndpoints=_list(_ENDPOINT), **_MONITOR
+            ),
         ),
         (
             "monitoring.coreos.com/v1",

@@ -15,8 +15,8 @@ from .manifests import (
     BUILDS,
     K8S,
     PLAIN,
-    SCALING,
     SAMPLES,
+    SCALING,
     Build,
     load_file,
     objects,
@@ -109,7 +109,7 @@ def test_devices_are_asked_for_by_requests_and_limits_alike(build: Build) -> Non
             assert set(devices) == (asked[gpu] if container.name == "backend" else set())
 
 
-# --- autoscaling -----------------------------------------------------------------------------------
+# --- autoscaling ---------------------------------------------------------------------------------
 
 
 def scaled(queue: str, component: str) -> Build:
@@ -176,7 +176,7 @@ def test_own_clips_take_the_place_of_the_made_one() -> None:
     assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
 
 
-# --- a queue of one's own ----------------------------------------------------------------------------
+# --- a queue of one's own ------------------------------------------------------------------------
 
 
 def test_the_settings_are_the_only_place_that_names_a_queue(tmp_path: Path) -> None:

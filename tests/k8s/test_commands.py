@@ -201,6 +201,9 @@ def test_backends_tell_where_they_are() -> None:
 
 
 def test_clients_restart_is_no_second_load() -> None:
-    strategies = {d["metadata"]["name"]: d["spec"]["strategy"] for d in of_kind(Build("queues/sleep"), "Deployment")}
+    strategies = {
+        d["metadata"]["name"]: d["spec"]["strategy"]
+        for d in of_kind(Build("queues/sleep"), "Deployment")
+    }
     assert strategies["scalab-client"] == {"type": "Recreate"}
     assert strategies["scalab-frontend"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}

@@ -1,4 +1,4 @@
-"""The containers' commands as local processes: they work together, and lose nothing when they go."""
+"""The containers' commands as local processes: they work together, and leave without a loss."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import re
 import signal
 from typing import Any
 
-import trio
-
 from tests.support import Process, ended
 
-from .cluster import RunningPod, cluster, fetch
+from .cluster import RunningPod, cluster, eventually, fetch
 from .manifests import tool
 
 
@@ -25,8 +23,11 @@ async def queue(frontend: RunningPod, name: str) -> dict[str, Any]:
 
 async def until_ended(frontend: RunningPod, name: str, count: int) -> None:
     """Wait until so many items have ended."""
-    while ended(await queue(frontend, name)) < count:
-        await trio.sleep(0.05)  # nothing tells the outside when it changes
+
+    async def enough() -> bool:
+        return ended(await queue(frontend, name)) >= count
+
+    await eventually(enough)
 
 
 async def control(client: RunningPod, path: str) -> str:
@@ -60,7 +61,7 @@ async def test_scaling_down_and_rolling_out_lose_nothing() -> None:
         frontend = await lab.start("frontend")
         backends = await lab.start_many("backend", 3)
         client = await lab.start("client")
-        assert await control(client, "/parallel?type=plain&value=6") == "6"
+        assert await control(client, "/parallel?type=plain&value=4") == "4"
         await until_ended(frontend, "sleep", 6)
 
         # An autoscaler takes pods, busy ones, too.
@@ -115,8 +116,11 @@ async def test_probes_tell_a_draining_frontend_and_a_frozen_one() -> None:
             *("scalab", "client", "--queue", "sleep", "--frontend", f"127.0.0.1:{address}"),
             *("--control-addr", "none", "--requests", "1", "--", "2"),
         )
-        while (await queue(frontend, "sleep"))["running"] == 0:
-            await trio.sleep(0.02)
+
+        async def runs() -> bool:
+            return bool((await queue(frontend, "sleep"))["running"])
+
+        await eventually(runs)
 
         frontend.main.signal(signal.SIGSTOP)
         assert await frontend.probe(container, "livenessProbe", timeout_s=0.5) == 0
@@ -140,8 +144,11 @@ async def test_a_client_is_ready_only_with_a_frontend() -> None:
         (container,) = client.pod.containers
         assert await client.probe(container, "readinessProbe") == 200
         frontend.main.signal(signal.SIGKILL)
-        while await client.probe(container, "readinessProbe") == 200:
-            await trio.sleep(0.05)
+
+        async def unready() -> bool:
+            return await client.probe(container, "readinessProbe") == 503
+
+        await eventually(unready)
         assert await client.probe(container, "livenessProbe") == 200
 
 

@@ -72,7 +72,10 @@ async def test_metrics_are_exported() -> None:
     exported = await exports()
     assert not complaints(queries, exported)
 
-    wrong = [Query("x", "sum(scalab_queue_itemz)"), Query("x", 'up + scalab_queue_items{state="bsy"}')]
+    wrong = [
+        Query("x", "sum(scalab_queue_itemz)"),
+        Query("x", 'up + scalab_queue_items{state="bsy"}'),
+    ]
     assert len(complaints(wrong, exported)) == 2
 
 

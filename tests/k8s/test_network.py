@@ -45,7 +45,9 @@ def test_the_page_is_reached_through_the_ingress(build: Build) -> None:
         assert rule["host"] == f"{ingress['metadata']['namespace']}.localhost"
         (path,) = rule["http"]["paths"]
         target = path["backend"]["service"]
-        (service,) = [s for s in of_kind(build, "Service") if s["metadata"]["name"] == target["name"]]
+        (service,) = [
+            s for s in of_kind(build, "Service") if s["metadata"]["name"] == target["name"]
+        ]
         (port,) = [p for p in service["spec"]["ports"] if p["name"] == target["port"]["name"]]
         ((pod, number),) = behind(build, f"{target['name']}:{port['port']}")
         assert (pod.role, number) == ("client", pod.ports["control"])

@@ -1,4 +1,4 @@
-"""Pods: what the strictest standard asks, what they take, how long they have, what spreads them."""
+"""Pods: what the strictest standard asks, what they take, and how they are watched and spread."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from .manifests import SAMPLES, TESTERS, Build, Container, Object, of_kind, pods
 from .pod_security import violations
+
 
 def test_pods_meet_the_restricted_standard() -> None:
     """All of them: a device is no exception."""
@@ -29,7 +30,7 @@ def test_the_namespace_enforces_it(build: Build) -> None:
         ("hostPID", True, "hostPID"),
         ("hostIPC", True, "hostIPC"),
         ("volumes", [{"name": "v", "hostPath": {"path": "/dev/dri"}}], "volume v"),
-        ("securityContext.sysctls", [{"name": "kernel.msgmax", "value": "1"}], "sysctl kernel.msgmax"),
+        ("securityContext.sysctls", [{"name": "kernel.sem", "value": "1"}], "sysctl kernel.sem"),
         ("securityContext.runAsNonRoot", None, "backend: runAsNonRoot"),
         ("securityContext.runAsUser", 0, "backend: runAsUser"),
         ("securityContext.seccompProfile", None, "backend: seccompProfile"),
@@ -42,7 +43,7 @@ def test_the_namespace_enforces_it(build: Build) -> None:
         ("containers.0.securityContext.runAsNonRoot", False, "backend: runAsNonRoot"),
         ("containers.0.securityContext.procMount", "Unmasked", "backend: procMount"),
         ("containers.0.securityContext.capabilities", None, "backend: capabilities.drop"),
-        ("containers.0.securityContext.capabilities.add", ["SYS_ADMIN"], "backend: capabilities.add"),
+        ("containers.0.securityContext.capabilities.add", ["KILL"], "backend: capabilities.add"),
         ("containers.0.ports.0.hostPort", 9998, "backend: hostPort"),
         ("containers.0.livenessProbe.httpGet.host", "10.0.0.1", "backend: host of a probe"),
     ],

@@ -40,7 +40,7 @@ from tests.strategies import fields_of, json_objects, json_values, long_texts, m
 CLASSIC: tuple[type[Request | WorkRequest | WorkItem | Reply], ...] = (
     *(Request, WorkRequest, WorkItem, Reply),
 )
-SESSION_ONLY = ("id", "outcome", "retry")
+SESSION_ONLY = ("id", "outcome", "reason", "retry")
 ZERO: dict[Any, object] = {str: "", float: 0.0, int: 0, bool: False, list[str]: []}
 REQUIRED: dict[Any, object] = {str: "x", float: 1.0, int: 1}
 CUT = ("error", "device", "pod", "node")
@@ -307,7 +307,7 @@ WORST = Reply(
 @example(WORST)
 def test_a_reply_always_fits(reply: Reply) -> None:
     """Whatever a backend's texts are, the client can read its reply, and sees if it was cut."""
-    reply.outcome = "disconnected"  # the frontend's own word
+    reply.outcome, reply.reason = "disconnected", ""  # the frontend's own words
 
     line = encode_frame(reply)
     assert len(line) <= MAX_MESSAGE + 1

@@ -517,3 +517,15 @@ def test_a_backend_that_comes_while_draining_gets_nothing() -> None:
 
     assert backend.told == []
     assert "(draining)" in repr(frontend.dispatcher)
+
+
+def test_a_backend_can_not_speak_for_the_frontend() -> None:
+    dispatcher, client = Dispatcher(["q"]), Client()
+    worker = dispatcher.attach(Backend(), "q", 0.0)
+    item = dispatcher.submit(client, Request("q", id="a"), 0.0)
+
+    forged = Reply(node="n", retry=True, reason="unknown_queue", outcome="lost")
+    dispatcher.finish(worker, item.token, forged, 1.0)
+
+    reply = client.replies["a"]
+    assert (reply.retry, reply.reason, reply.outcome) == (False, "", "success")

@@ -334,6 +334,25 @@ async def test_a_lost_frontend_ends_what_runs_and_is_looked_for_again(
     assert result.counts.aborted == (0 if classic else 1)
 
 
+async def test_a_frontend_that_falls_silent_is_lost(autojump_clock: MockClock) -> None:
+    """What runs for it is ended: by now another backend has it."""
+    with structlog.testing.capture_logs() as logs:
+        async with fake_frontend(patience_s=1000.0) as frontend, trio.open_nursery() as nursery:
+            nursery.start_soon(partial(backend_run, frontend.address, "sleep"))
+            first = await frontend.session()
+            await first.frame("item", Id="1", Args=["600"])
+            silent_since = trio.current_time()
+            second = await frontend.session()
+            lost_after_s = trio.current_time() - silent_since
+            await second.frame("item", Id="2", Args=["0"])
+            assert (await second.next("reply"))["Id"] == "2"
+            nursery.cancel_scope.cancel()
+
+    assert 15.0 < lost_after_s < 18.0
+    lost = next(line for line in logs if line["event"].startswith("lost the frontend"))
+    assert "nothing heard for" in lost["why"]
+
+
 async def test_a_cancelled_item_is_killed_and_its_slot_is_free() -> None:
     async with fake_frontend() as frontend, puppet() as workload, trio.open_nursery() as nursery:
         stop = Stop()
@@ -431,6 +450,6 @@ async def test_once_runs_it_without_a_frontend() -> None:
 
 
 def test_what_can_t_be_run_is_refused_early(tmp_path: Any) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="not executable"):
-        (tmp_path / "file").touch()
         Workload.parse([str(tmp_path / "file")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -98,10 +98,8 @@ class ArchivedFrontend:
         return message
 
     async def _write(self, stream: trio.SocketStream, message: Json) -> None:
-        try:
+        with suppress(trio.BrokenResourceError):
             await stream.send_all(indented(message))
-        except trio.BrokenResourceError:
-            pass
 
 
 @attrs.frozen
@@ -195,9 +193,7 @@ async def test_failures_come_with_their_reason(frontend: Frontends) -> None:
 @both
 async def test_timeouts_are_told_apart(frontend: Frontends) -> None:
     async with frontend() as at, classic_working(at.workers, "sleep"):
-        stats = statistics(
-            await classic_client(at.clients, args=("60",), limit_s=0.01, requests=2)
-        )
+        stats = statistics(await classic_client(at.clients, args=("60",), limit_s=0.01, requests=2))
 
     assert stats.failures == {"timeout": 2}
 
@@ -254,14 +250,14 @@ async def dropping() -> AsyncIterator[Address]:
     """A frontend that closes every connection without an answer."""
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
 
-    async def serve() -> None:
+    async def drop() -> None:
         async with listener:
             while True:
                 async with await listener.accept() as stream:
                     await stream.receive_some(1024)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
+        nursery.start_soon(drop)
         yield bound_address([listener])
         nursery.cancel_scope.cancel()
 
@@ -271,9 +267,7 @@ async def test_a_request_that_the_frontend_drops_is_a_failure(autojump_clock: Mo
         stats = statistics(await classic_client(address, requests=3))
 
     assert (stats.completed, stats.failures) == (0, {"disconnected": 3})
-    assert [(e.text, e.count) for e in stats.errors] == [
-        ("the frontend closed without a reply", 3)
-    ]
+    assert [(e.text, e.count) for e in stats.errors] == [("the frontend closed without a reply", 3)]
 
 
 async def test_a_backend_that_gets_no_answer_tries_again_for_a_while(
@@ -319,7 +313,8 @@ async def test_a_backend_gives_up_a_frontend_that_stays_away(
 
     async with trio.open_nursery() as nursery:
         async with serving() as frontend:
-            nursery.start_soon(backend, frontend.bound.workers)
+            address = frontend.bound.workers
+            nursery.start_soon(backend, address)
             await client_run(frontend.bound.clients, args=("1",), requests=2)
         gone_at = trio.current_time()
 
