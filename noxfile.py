@@ -20,7 +20,7 @@ def lint(session: nox.Session) -> None:
     session.install(*GROUPS(PYPROJECT, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    startable = "serve,serve_metrics,serve_pages,run_backend,run_client,watch_signals"
+    startable = "serve,serve_metrics,serve_pages,run_backend,run_client,run_exporter,watch_signals"
     session.run(
         "flake8-async",
         f"--startable-in-context-manager={startable}",

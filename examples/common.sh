@@ -37,7 +37,8 @@ need() { # PROGRAM WHY
 start() { # NAME COMMAND...
     local name=$1
     shift
-    "$@" 2>"$work/$name.log" &
+    : >"$work/$name.log" # await may look before the new process has made it
+    "$@" 2>>"$work/$name.log" &
 }
 
 # Waits until a part has logged that it is ready, and fails with its log if it ends before.

@@ -96,7 +96,7 @@ async def run_exporter(
         pages = await open_listeners(settings.metrics_addr, "metrics")
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
         async with trio.open_nursery() as nursery:
-            await nursery.start(_serve_metrics, node, settings.naming, pages)
+            await nursery.start(serve_metrics, node, settings.naming, pages)
             nursery.start_soon(exporter.keep_time)
             nursery.start_soon(accept_connections, listener, exporter.serve, nursery)
             bound = Bound(settings.socket, bound_address(pages), node)
@@ -262,7 +262,7 @@ def _end_of(run: Run) -> bytes:
     return encode_end(_RETCODES[outcome], error)
 
 
-async def _serve_metrics(  # noqa: ASYNC128 - the server tells task_status
+async def serve_metrics(  # noqa: ASYNC128 - the server tells task_status
     node: Node,
     naming: Naming,
     listeners: list[trio.SocketListener],

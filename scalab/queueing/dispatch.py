@@ -189,7 +189,7 @@ class Dispatcher:
         outcome = _outcome(reply)
         if item.withdrawn and outcome != SUCCESS:
             outcome = CANCELLED
-        reply.retry = False  # only a frontend can promise that another one will do it
+        reply.reason, reply.retry = "", False  # these are the frontend's to say
         self._note_run(item, worker, reply)
         self._end(item, outcome, reply, now)
         self._offer(worker, now)
@@ -324,7 +324,6 @@ class Dispatcher:
 
     def _note_run(self, item: Item, worker: Worker, reply: Reply) -> None:
         """Count how long a run waited and ran, and complete the reply with where it ran."""
-        reply.reason, reply.retry = "", False  # these are ours to say
         reply.node = reply.node or worker.node
         reply.pod = reply.pod or worker.pod
         counters = item.queue.counters

@@ -176,6 +176,18 @@ async def connected(bound: Bound) -> AsyncIterator[Wire]:
         yield Wire(stream)
 
 
+END = {"Kind": "end", "Retcode": 0}
+
+
+async def timed(bound: Bound, work_s: float = 1.0, device: str = "d0") -> float:
+    """Run a workload by hand, and return how long that took."""
+    began = trio.current_time()
+    async with connected(bound) as wire:
+        await wire.ask(device, work_s)
+        assert await wire.next() == END
+    return trio.current_time() - began
+
+
 COMMAND = (sys.executable, "-I", "-S", workload.__file__)
 
 
@@ -195,8 +207,7 @@ async def process(bound: Bound | str, **options: object) -> AsyncIterator[trio.P
         stderr=subprocess.PIPE,
     )
     try:
-        with trio.fail_after(PATIENCE_S):
-            yield workload_process
+        yield workload_process
     finally:
         with trio.CancelScope(shield=True):
             if workload_process.returncode is None:
@@ -210,9 +221,10 @@ async def ended(process: trio.Process) -> tuple[int, str]:
     """Wait for a process; return its exit code and what it said."""
     assert process.stderr is not None
     said = b""
-    async for data in process.stderr:
-        said += data
-    return await process.wait(), said.decode()
+    with trio.fail_after(PATIENCE_S):
+        async for data in process.stderr:
+            said += data
+        return await process.wait(), said.decode()
 
 
 def names_in(folder: Path) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from scalab.cli.app import run
 from scalab.fakedev import workload
 from tests.support import Http, Process, Processes, address_of, processes
 
@@ -146,6 +147,27 @@ def test_mistakes(options: list[str], said: str) -> None:
     assert ended.returncode == 2
     assert said in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+async def test_the_demo(tmp_path: Path) -> None:
+    async with processes() as started:
+        demo = await started.start(
+            "demo", "--devices", "2", "--slow", "renderD129", "-d", "1", TMPDIR=str(tmp_path)
+        )
+        assert await demo.ended() == 0
+        for text in ("devices http://127.0.0.1:", "Does throughput follow the backends?"):
+            assert text in demo.out.decode()
+        wrong = await started.start("demo", "--devices", "2", "--slow", "card0")
+        assert await wrong.ended() == 2
+        assert wrong.log == [
+            "scalab: there is no device 'card0'; there are: renderD128, renderD129"
+        ]
+    assert not names_in(tmp_path)
+
+
+def test_the_workload_is_also_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["fakedev", "workload", "--work", "1"]) == workload.USAGE
+    assert capsys.readouterr().err == "scalab fakedev workload: --device is missing\n"
 
 
 def test_both_commands_are_listed() -> None:

@@ -1,9 +1,8 @@
-"""The exporter over its socket: run times in virtual time, faults with real processes."""
+"""The exporter over its socket: run times in virtual time, and what it says to whom."""
 
 from __future__ import annotations
 
 import re
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +12,24 @@ import trio
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
 from scalab.fakedev import exporter as module, workload
-from scalab.fakedev.exporter import Bound
+from scalab.fakedev.exporter import Bound, ExporterSettings
 from scalab.fakedev.model import Node
 from scalab.fakedev.settings import DeviceSettings, NodeSettings, Sharing
 from scalab.runtime import log
 from tests.helpers import CancelAtStep, cancel_at_every_step
 
 from .helpers import (
+    END,
     PATIENCE_S,
     Wire,
     connected,
-    ended,
     exporter,
     fit_usl,
     names_in,
-    process,
     settings,
+    timed,
     until,
 )
-
-END = {"Kind": "end", "Retcode": 0}
-
-
-async def timed(bound: Bound, work_s: float = 1.0, device: str = "d0") -> float:
-    """Run a workload by hand, and return how long that took."""
-    began = trio.current_time()
-    async with connected(bound) as wire:
-        await wire.ask(device, work_s)
-        assert await wire.next() == END
-    return trio.current_time() - began
 
 
 async def together(bound: Bound, devices: list[str]) -> list[float]:
@@ -213,7 +201,7 @@ async def test_who_pings_and_does_not_read_is_sent_away(
 
 async def test_the_end_has_room_behind_unread_answers(autojump_clock: MockClock) -> None:
     node = Node(settings(), trio.current_time())
-    server = module.Exporter(node, module.ExporterSettings(node=node.settings))
+    server = module.Exporter(node, ExporterSettings(node=node.settings))
     ours, theirs = memory_stream_pair()
     ours.send_stream.send_all_hook = trio.sleep_forever  # a frozen workload's buffer is full
     async with trio.open_nursery() as nursery:
@@ -283,7 +271,7 @@ async def test_a_cancelled_connection_is_off_the_books(tmp_path: Path) -> None:
 
     async def scenario(cancel: CancelAtStep) -> None:
         node = Node(settings(memory=10), trio.current_time())
-        server = module.Exporter(node, module.ExporterSettings(node=node.settings))
+        server = module.Exporter(node, ExporterSettings(node=node.settings))
         ours, theirs = trio.socket.socketpair()
         async with trio.SocketStream(theirs) as stream:
             wire = Wire(stream)
@@ -297,64 +285,6 @@ async def test_a_cancelled_connection_is_off_the_books(tmp_path: Path) -> None:
         assert device.load == device.memory_mib == 0.0
 
     assert await cancel_at_every_step(scenario) > 3
-
-
-# --- real processes ------------------------------------------------------------------------------
-
-
-async def test_a_real_workload(tmp_path: Path) -> None:
-    async with exporter(tmp_path, settings()) as bound:
-        async with process(bound, work=0.05, device="/dev/dri/d0") as running:
-            assert await ended(running) == (0, "")
-    assert bound.node.devices["d0"].ended["success"] == 1
-
-
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-async def test_a_killed_workload_is_off_the_books(tmp_path: Path, signum: signal.Signals) -> None:
-    async with exporter(tmp_path, settings()) as bound:
-        device = bound.node.devices["d0"]
-        async with process(bound, memory=500) as killed:
-            await until(lambda: device.running)
-            assert device.memory_mib == 500
-            killed.send_signal(signum)
-            await until(lambda: not device.running)
-            assert device.ended["gone"] == 1
-            assert device.memory_mib == device.load == 0
-            code, said = await ended(killed)
-            assert code in (-signum, 130)
-            assert not said
-
-
-async def test_a_frozen_workload_keeps_its_memory_and_its_share(tmp_path: Path) -> None:
-    async with exporter(tmp_path, settings()) as bound:
-        device = bound.node.devices["d0"]
-        async with process(bound, memory=500, work=0.2) as frozen:
-            await until(lambda: device.running)
-            frozen.send_signal(signal.SIGSTOP)
-            await until(lambda: device.ended["success"])
-            assert device.memory_mib == 500
-            taken_s = await timed(bound, 0.5)
-            assert taken_s >= 1.0  # twice as long as it would take alone
-            await until(lambda: len(device.running) == 1)
-            assert device.utilization == 1.0
-            frozen.send_signal(signal.SIGCONT)
-            assert await ended(frozen) == (0, "")
-        assert not device.running
-
-
-async def test_the_exporter_ends(tmp_path: Path) -> None:
-    async with trio.open_nursery() as nursery:
-
-        async def fails(bound: Bound, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-            async with process(bound) as running:
-                await until(lambda: bound.node.devices["d0"].running)
-                task_status.started()
-                assert await ended(running) == (
-                    workload.NO_EXPORTER, "scalab fakedev workload: the exporter has ended\n",
-                )  # fmt: skip
-
-        async with exporter(tmp_path, settings()) as bound:
-            await nursery.start(fails, bound)
 
 
 async def test_the_seed_makes_a_run_repeatable(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -235,7 +235,9 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def run(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("SCALAB", "XDG"))}
+    # Neither settings of ours nor a measurement of coverage, which loads modules of its own.
+    ours = ("SCALAB", "XDG", "COVERAGE")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     return subprocess.run(
         command, env={**clean, **env}, capture_output=True, text=True, timeout=30, check=False
     )

@@ -32,10 +32,19 @@ IMPOSTOR = Peer("default", {"app.kubernetes.io/name": "scalab"})
 
 def may_reach(build: Build, source: Peer, target: Peer, port: int, protocol: str = "TCP") -> bool:
     """Whether the policies of both ends let a connection through."""
+    leaves, enters = sides(build, source, target, port, protocol)
+    return leaves and enters
+
+
+def sides(
+    build: Build, source: Peer, target: Peer, port: int, protocol: str = "TCP"
+) -> tuple[bool, bool]:
+    """Whether the policies of the one end let a connection out, and those of the other end in."""
     policies = of_kind(build, "NetworkPolicy")
     to = {"port": port, "protocol": protocol}
-    return _allowed(policies, source, target, "Egress", to) and _allowed(
-        policies, target, source, "Ingress", to
+    return (
+        _allowed(policies, source, target, "Egress", to),
+        _allowed(policies, target, source, "Ingress", to),
     )
 
 

@@ -115,7 +115,13 @@ _ENDPOINT = _object(
 )
 _MONITOR = {
     "namespaceSelector": _object("any", any={"type": "boolean"}),
-    "selector": _object("matchLabels", matchLabels=TEXTS),
+    "selector": _object(
+        "matchLabels",
+        matchLabels=TEXTS,
+        matchExpressions=_list(
+            _object("key operator values", key=TEXT, operator=_one_of("In"), values=_list(TEXT))
+        ),
+    ),
 }
 _RULE = _object(
     "alert expr labels annotations",

@@ -42,6 +42,9 @@ def rejected(reason: str) -> str:
     return f'scalab_queue_items_rejected_total{{{P},reason="{reason}"}}'
 
 
+CONNECTED = f"scalab_client_connected{{{P}}}"
+
+
 def lag(bound: str) -> str:
     return f'scalab_event_loop_lag_seconds_bucket{{namespace="ns",pod="p",le="{bound}"}}'
 
@@ -65,7 +68,7 @@ HEALTHY = {
     completed("timeout"): "0x60", redelivered("disconnect"): "0x60",
     redelivered("release"): "0+9x60",
     rejected("full"): "0x60", rejected("draining"): "0+1x60", lag("0.01"): "0+100x60",
-    lag("0.5"): "0+100x60", lag("+Inf"): "0+100x60", **FLOWS,
+    CONNECTED: "1x60", lag("0.5"): "0+100x60", lag("+Inf"): "0+100x60", **FLOWS,
 }  # fmt: skip
 
 CASES = [
@@ -94,6 +97,7 @@ CASES = [
     Case("frontend gone", {**HEALTHY, UP_FRONTEND: "1x50 stale"}, ("ScalabFrontendDown",)),
     Case("tester gone", {**HEALTHY, UP_FRONTEND: "1x50 stale", UP_BACKEND: "1x50 stale"}),
     Case("one of two frontends down", {**HEALTHY, UP_FRONTEND.replace('"f"', '"f2"'): "0x60"}),
+    Case("a client on its own", {**HEALTHY, CONNECTED: "1x50 0x10"}, ("ScalabClientDisconnected",)),
     Case("slow frontend", {**HEALTHY, lag("0.01"): "0+90x60"}, ("ScalabFrontendSlow",)),
 ]  # fmt: skip
 

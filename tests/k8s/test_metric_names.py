@@ -53,12 +53,16 @@ def _complaints(selector: Selector, exported: Exported) -> Iterable[str]:
 
 
 async def exports() -> Exported:
-    """Everything that frontend, backend and simulated devices export."""
+    """Everything that a tester exports."""
     found: Exported = {}
     async with cluster("queues/fakedev") as lab:
         frontend = await lab.start("frontend")
         backend = await lab.start("backend")
-        for pod, port in ((frontend, "metrics"), (backend, "metrics"), (backend, "devices")):
+        client = await lab.start("client")
+        scraped = (
+            (frontend, "metrics"), (backend, "metrics"), (backend, "devices"), (client, "control")
+        )  # fmt: skip
+        for pod, port in scraped:
             status, text = await fetch(pod.url(port, "/metrics"))
             assert status == 200
             for family in text_string_to_metric_families(text):

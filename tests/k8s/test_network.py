@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from .commands import parse
-from .manifests import SAMPLES, Build, Pod, of_kind, pods
-from .network import IMPOSTOR, INGRESS, KEDA, PROMETHEUS, STRANGER, Peer, behind, may_reach
+from .manifests import SAMPLES, Build, Pod, of_kind, pods, selects
+from .network import IMPOSTOR, INGRESS, KEDA, PROMETHEUS, STRANGER, Peer, behind, may_reach, sides
 
 
 def roles(build: Build) -> dict[str, Pod]:
@@ -63,17 +63,17 @@ def test_only_those_who_have_to_reach_a_port(build: Build) -> None:
     }  # fmt: skip
     peers = [(pod.role, Peer.of(pod)) for pod in ours] + list(others.items())
     allowed = {
-        (who, target.role, name)
+        (who, target.role, name): sides(build, peer, Peer.of(target), port)
         for who, peer in peers
         for target in ours
         for name, port in target.ports.items()
-        if may_reach(build, peer, Peer.of(target), port)
     }
     expected = {
         ("backend", "frontend", "worker"),
         ("client", "frontend", "client"),
         ("Prometheus", "frontend", "metrics"),
         ("Prometheus", "backend", "metrics"),
+        ("Prometheus", "client", "control"),
     }
     if build.folder == "queues/fakedev":
         expected.add(("Prometheus", "backend", "devices"))
@@ -81,7 +81,11 @@ def test_only_those_who_have_to_reach_a_port(build: Build) -> None:
         expected.add(("ingress", "client", "control"))
     if "scaling/keda-metrics-api" in build.components:
         expected.add(("KEDA", "frontend", "metrics"))
-    assert allowed == expected
+    assert {way for way, (_, enters) in allowed.items() if enters} == expected
+    from_ours = {way for way, (leaves, _) in allowed.items() if leaves} - {
+        way for way in allowed if way[0] in others
+    }
+    assert from_ours == {way for way in expected if way[0] not in others}
 
 
 @pytest.mark.parametrize("build", SAMPLES, ids=str)
@@ -101,22 +105,20 @@ def test_keda_asks_where_the_frontend_answers() -> None:
     assert (pod.role, port) == ("frontend", pod.ports["metrics"])
 
 
-@pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor"])
-def test_monitors_find_what_they_look_for(kind: str) -> None:
-    """Each of their ports is there in some tester."""
-    (monitor,) = of_kind(Build("monitoring"), kind)
-    selector = monitor["spec"]["selector"]["matchLabels"].items()
-    if kind == "ServiceMonitor":
-        found = [
-            port["name"]
-            for service in of_kind(Build("queues/fakedev"), "Service")
-            if selector <= service["metadata"]["labels"].items()
-            for port in service["spec"]["ports"]
-        ]
-        wanted = [endpoint["port"] for endpoint in monitor["spec"]["endpoints"]]
-        assert wanted == ["metrics"]
-        assert found == ["client", "metrics", "worker"]
-    else:
-        (pod,) = [p for p in pods(Build("queues/fakedev")) if selector <= p.labels.items()]
-        wanted = [endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]]
-        assert sorted(wanted) == sorted(pod.ports)
+def test_monitors_find_what_they_look_for() -> None:
+    """Each of their ports is there in some tester, and nothing with metrics is left out."""
+    build = Build("queues/fakedev")
+    (services,) = of_kind(Build("monitoring"), "ServiceMonitor")
+    found = {
+        port["name"]
+        for service in of_kind(build, "Service")
+        if selects(services["spec"]["selector"], service["metadata"]["labels"])
+        for port in service["spec"]["ports"]
+    }
+    wanted = {endpoint["port"] for endpoint in services["spec"]["endpoints"]}
+    assert (wanted, found) == ({"metrics", "control"}, {"metrics", "control", "client", "worker"})
+
+    (monitor,) = of_kind(Build("monitoring"), "PodMonitor")
+    (pod,) = [p for p in pods(build) if selects(monitor["spec"]["selector"], p.labels)]
+    wanted = {endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]}
+    assert (pod.role, wanted) == ("backend", set(pod.ports))

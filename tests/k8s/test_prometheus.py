@@ -45,6 +45,7 @@ class Scene:
     """How far back the load lies, for rates."""
     frontend: RunningPod
     backends: list[RunningPod]
+    client: RunningPod
 
     def values(self) -> dict[str, str]:
         """What the dashboard's variables stand for; others than the default, where there are."""
@@ -81,23 +82,26 @@ async def scene() -> AsyncIterator[Scene]:
     async with cluster("queues/fakedev", patience_s=90) as lab:
         frontend = await lab.start("frontend")
         backends = await lab.start_many("backend", 2)
-        async with prometheus(lab, [frontend, *backends]) as server:
+        client = await lab.start("client", SCALAB_CLIENT_PARALLEL="0")
+        async with prometheus(lab, [frontend, *backends, client]) as server:
 
             async def scraped_since(moment: float) -> bool:
-                found = await server.query(f"timestamp(up == 1) > {moment}")
-                return len(found) == 5
+                found = await server.query(f"timestamp(up) > {moment} and up == 1")
+                return len(found) == 6
 
             await eventually(partial(scraped_since, 0))
             started_at = (await server.query("time()"))[0].last
             # The window begins within a second from now, and counters are to be 0 in it at first.
             await eventually(partial(scraped_since, started_at + 1))
-            await _load(lab, frontend)
-            yield await _still(lab, server, started_at, frontend, backends)
+            await _load(lab, frontend, client)
+            at = await _still(lab, server, frontend)
+            window = f"{int(at - started_at)}s"
+            yield Scene(attrs.evolve(server, at=at), window, frontend, backends, client)
 
 
-async def _load(lab: Cluster, frontend: RunningPod) -> None:
-    """Let items succeed and fail."""
-    client = await lab.start("client")
+async def _load(lab: Cluster, frontend: RunningPod, client: RunningPod) -> None:
+    """Let items succeed and fail, and then no more."""
+    await fetch(client.url("control", "/parallel?type=plain&value=4"))
     bad = await lab.run(
         *("scalab", "client", "--frontend", f"127.0.0.1:{frontend.ports['client']}"),
         *("--queue", QUEUE, "--control-addr", "none", "-n", str(FAILURES), "--", "--work", "much"),
@@ -107,18 +111,12 @@ async def _load(lab: Cluster, frontend: RunningPod) -> None:
         return ended(await queue(frontend)) >= 24 + FAILURES
 
     await eventually(worked)
-    assert await client.terminate() == 0
     assert await bad.ended() == 0
+    await fetch(client.url("control", "/parallel?type=plain&value=0"))
 
 
-async def _still(
-    lab: Cluster,
-    server: Prometheus,
-    started_at: float,
-    frontend: RunningPod,
-    backends: list[RunningPod],
-) -> Scene:
-    """Have items that run for long, and wait until Prometheus knows of nothing else."""
+async def _still(lab: Cluster, server: Prometheus, frontend: RunningPod) -> float:
+    """Have items that run for long, and return when Prometheus knows of nothing else."""
     await lab.run(
         *("scalab", "client", "--frontend", f"127.0.0.1:{frontend.ports['client']}"),
         *("--queue", QUEUE, "--control-addr", "none", "-p", "6", "--", "--work", "1000"),
@@ -129,9 +127,7 @@ async def _still(
         return bool(await server.query(query))
 
     await eventually(known)
-    at = (await server.query("time()"))[0].last
-    window = f"{int(at - started_at)}s"
-    return Scene(attrs.evolve(server, at=at), window, frontend, backends)
+    return (await server.query("time()"))[0].last
 
 
 # --- what is right -------------------------------------------------------------------------------
@@ -181,11 +177,29 @@ async def right_answers(scene: Scene) -> dict[str, Expected]:
         "Given back 0": await scene.rates("scalab_queue_items_redelivered_total", "reason"),
         "Given back 1": await scene.rates("scalab_queue_items_cancelled_total", "stage"),
         "Frontend 0": {(): quantile(0.99, await grown(scene, LAG, "le"))},
-        "Connections 0": {("client",): 1, ("backend",): 2},
+        "Connections 0": {("client",): 2, ("backend",): 2},
         "Protocol errors 0": {},
         "Protocol errors 1": {},
         "CPU of the framework 0": await scene.rates("process_cpu_seconds_total", "job"),
+        **await clients(scene),
         **await devices(scene),
+    }
+
+
+async def clients(scene: Scene) -> dict[str, Expected]:
+    """The client of the manifests alone: the others are not in the tester."""
+    sums = {
+        name: (await scene.rates(f"scalab_client_{name}_total", "queue"))[QUEUE,]
+        for name in ("requests_ended", "reply_seconds", "run_seconds")
+    }
+    return {
+        "Requests in parallel 0": {(QUEUE,): 0},
+        "Requests in parallel 1": {(QUEUE,): 0},
+        "Requests by how they ended 0": await scene.rates(
+            "scalab_client_requests_ended_total", "outcome"
+        ),
+        "Mean time of a request 0": {(QUEUE,): sums["reply_seconds"] / sums["requests_ended"]},
+        "Mean time of a request 1": {(QUEUE,): sums["run_seconds"] / sums["requests_ended"]},
     }
 
 
@@ -258,6 +272,8 @@ async def check_targets(scene: Scene) -> None:
             "pod": scene.frontend.name,
         }
     ]
+    service = {"job": "scalab-client", "service": "scalab-client"}
+    expected.append({**common, **service, "pod": scene.client.name})
     for pod in scene.backends:
         expected.append(
             {**common, "job": "scalab-backend", "pod": pod.name, "queue": QUEUE, "node": "node-a"}
@@ -349,5 +365,5 @@ def test_monitors_and_scrape_configuration_agree() -> None:
         (keep,) = [r for r in job["relabel_configs"] if r.get("action") == "keep"]
         assert keep["regex"] == f"scalab;backend;{endpoint['port']}"
     # Of a ServiceMonitor's targets, the job is the Service.
-    (service,) = of_kind(Build("base"), "Service")
-    assert service["metadata"]["name"] in jobs
+    services = of_kind(Build("queues/sleep"), "Service")
+    assert {service["metadata"]["name"] for service in services} <= set(jobs)

@@ -301,6 +301,7 @@ class Oracle:
             client, reply.outcome, reply.waittime_s, reply.attempts, reply.retry, wanted.by_backend
         )
         assert found == wanted
+        assert reply.reason == "", "it was accepted"
         if not wanted.by_backend:  # as classic clients know an error of the frontend's own
             assert reply.error
             assert (reply.retcode, reply.node) == (1, "")

@@ -51,7 +51,8 @@ def replies(draw: st.DrawFn) -> Reply:
         timeout_s=5.0 if end == "timeout" else 0.0,
     )
     if draw(st.booleans()):
-        reply.waittime_s, reply.attempts, reply.outcome, reply.retry = 99.0, 99, "lost", True
+        reply.waittime_s, reply.attempts, reply.outcome = 99.0, 99, "lost"
+        reply.reason, reply.retry = "full", True
     return reply
 
 
