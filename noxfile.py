@@ -10,7 +10,8 @@ nox.options.error_on_missing_interpreters = False
 
 GROUPS = nox.project.dependency_groups
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-TREES = (Path("scalab"), Path("tests"), Path("benchmarks"))
+# Tests may be async only to run inside Trio, and may wait for what has no event, such as a process.
+TREES = {"scalab": "", "benchmarks": "", "tests": "ASYNC100,ASYNC110,ASYNC124"}
 PYTHONS = ["3.11", "3.12", "3.13"]
 
 
@@ -21,11 +22,13 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     startable = "serve,serve_metrics,serve_pages,run_backend,run_client,run_exporter,watch_signals"
-    session.run(
-        "flake8-async",
-        f"--startable-in-context-manager={startable}",
-        *(str(file) for tree in TREES for file in tree.rglob("*.py")),
-    )
+    for tree, disabled in TREES.items():
+        session.run(
+            "flake8-async",
+            f"--startable-in-context-manager={startable}",
+            f"--disable={disabled}",
+            *map(str, Path(tree).rglob("*.py")),
+        )
 
 
 @nox.session

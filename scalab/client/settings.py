@@ -59,10 +59,9 @@ class ClientSettings:
         if 0 < self.parallel_max < self.parallel:
             text = f"--parallel {self.parallel} is more than --parallel-max {self.parallel_max}"
             raise ConfigError(text)
-        if item_too_long(list(self.args), self.limit_s) or self._request_too_long():
-            raise ConfigError("the arguments are too long: a message has at most 1024 bytes")
+        self._check_request()
 
-    def _request_too_long(self) -> bool:
+    def _check_request(self) -> None:
         request = Request(self.queue, list(self.args), self.limit_s)
         try:
             if self.classic:
@@ -70,6 +69,7 @@ class ClientSettings:
             else:
                 request.id = LONGEST_ID
                 encode_frame(request)
-        except ProtocolError:
-            return True
-        return False
+        except ProtocolError as exc:
+            raise ConfigError(f"the arguments can't be sent: {exc}") from None
+        if item_too_long(request.args, self.limit_s):
+            raise ConfigError("the arguments can't be sent: message longer than 1024 bytes")

@@ -150,12 +150,13 @@ def encode_frame(frame: Frame) -> bytes:
 
     Raises:
         ProtocolError: ``oversize``, if it is too long for what can't be cut: a request's arguments
-            or its queue. No item that was accepted is (``item_too_long``).
+            or its queue. No item that was accepted is (``item_too_long``). ``malformed``, if such
+            a text is no Unicode, as a command line may be.
     """
     fields = {"Kind": frame.kind, **_UNSTRUCTURE[frame.__class__](frame)}
-    line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+    data = _dumps(fields)
     limit = MAX_MESSAGE + (ENVELOPE if frame.__class__ is WorkItem else 0)
-    return line if len(line) <= limit + 1 else _shortened(fields, limit) + b"\n"
+    return (data if len(data) <= limit else _shortened(fields, limit)) + b"\n"
 
 
 def encode_classic(message: Request | WorkRequest | WorkItem | Reply) -> bytes:
@@ -164,17 +165,17 @@ def encode_classic(message: Request | WorkRequest | WorkItem | Reply) -> bytes:
     All fields are there, also those with the zero value, unless that makes it too long.
 
     Raises:
-        ProtocolError: ``oversize``, as for ``encode_frame``.
+        ProtocolError: ``oversize`` or ``malformed``, as for ``encode_frame``.
     """
     fields = {
         wire_name(a.name): getattr(message, a.name)
         for a in attrs.fields(message.__class__)
         if wire_name(a.name) not in _SESSION_ONLY
     }
-    data = orjson.dumps(fields)
+    data = _dumps(fields)
     if len(data) > MAX_MESSAGE:
         fields = {name: value for name, value in fields.items() if value or name == "Queue"}
-        data = orjson.dumps(fields)
+        data = _dumps(fields)
     return data if len(data) <= MAX_MESSAGE else _shortened(fields, MAX_MESSAGE)
 
 
@@ -190,17 +191,30 @@ _CUTS = (
 def _shortened(fields: dict[str, Any], limit: int) -> bytes:
     """Encode ``fields`` with the error text, and if need be the names, cut until that fits."""
     fields = dict(fields)
-    data = orjson.dumps(fields)
+    data = _dumps(fields)
     for name, least in _CUTS:
         text = fields.get(name, "")
         while len(data) > limit and len(text) > least:
             # A character may take up to six bytes ("\u0000"), so approach the limit in steps.
             text = clip(text, max(least, len(text) - math.ceil((len(data) - limit) / 6) - 1))
             fields[name] = text
-            data = orjson.dumps(fields)
+            data = _dumps(fields)
     if len(data) > limit:
         raise ProtocolError("oversize", f"message longer than {limit} bytes")
     return data
+
+
+def _dumps(fields: dict[str, Any]) -> bytes:
+    """Encode ``fields``; what is no Unicode in texts that are only shown is shown as escapes."""
+    try:
+        return orjson.dumps(fields)
+    except TypeError:  # lone surrogates: how Python keeps bytes of the system that are no UTF-8
+        names = {name for name, _ in _CUTS}
+        fields = {n: printable(v, MAX_MESSAGE) if n in names else v for n, v in fields.items()}
+    try:
+        return orjson.dumps(fields)
+    except TypeError:
+        raise ProtocolError("malformed", "a text is not valid UTF-8") from None
 
 
 def item_too_long(args: list[str], limit_s: float) -> bool:

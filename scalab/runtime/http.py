@@ -96,7 +96,7 @@ class HttpServer:
         self._router = router
         self._waiting: dict[trio.CancelScope, None] = {}  # in the order in which they began
 
-    async def serve(
+    async def serve(  # noqa: ASYNC128 - trio.serve_listeners tells task_status
         self,
         listeners: Sequence[trio.abc.Listener[trio.abc.Stream]],
         *,

@@ -145,10 +145,10 @@ MISTAKES = [
     (["client", "--queue", ""], "--queue must not be empty"),
     (["client", "--frontend", "9997x"], "'9997x' is not of the form"),
     (["client", "--control-addr", "x:y"], "'x:y' is not of the form"),
-    (["client", "--", 1000 * "x"], "the arguments are too long"),
-    (["client", "--control-addr", "none", "--", 960 * "x"], "the arguments are too long"),
-    (["client", "--control-addr", "none", "--queue", 500 * "q", "--", 500 * "x"], "too long"),
-    (["client", "--classic", "--queue", 520 * "q", "--", 500 * "x"], "too long"),
+    (["client", "--", 1000 * "x"], "the arguments can't be sent: message longer than 1024 bytes"),
+    (["client", "--control-addr", "none", "--", 960 * "x"], "the arguments can't be sent: message longer than 1024 bytes"),
+    (["client", "--control-addr", "none", "--queue", 500 * "q", "--", 500 * "x"], "message longer than 1024 bytes"),
+    (["client", "--classic", "--queue", 520 * "q", "--", 500 * "x"], "message longer than 1024 bytes"),
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 import pytest
@@ -70,12 +70,14 @@ SAMPLES = tuple(
 def tool(name: str) -> str:
     """Return the path of a program that the tests need; without it they fail in CI, else skip."""
     path = os.environ.get(name.upper()) or shutil.which(name)
-    if path is None:
-        text = f"{name} is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(text)
-        pytest.skip(text)
-    return path
+    return path or missing(name)
+
+
+def missing(what: str) -> NoReturn:
+    """Give up a test for the lack of something that CI must have."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing")
+    pytest.skip(f"{what} is missing")
 
 
 @functools.cache

@@ -182,3 +182,35 @@ def test_a_request_that_was_read_fits_when_handed_on(args: list[str], limit_s: i
     received = decode_classic(read_classic(request.encode()), Request)
 
     assert not item_too_long(received.args, received.limit_s)
+
+
+# --- what is no text -------------------------------------------------------------------------
+
+
+def test_bytes_of_the_system_that_are_no_text_are_shown_as_escapes() -> None:
+    """Names of files and nodes may be any bytes; Python keeps them as lone surrogates."""
+    reply = Reply("r1", device="/dev/\udcff", error="line\n", retcode=1)
+
+    for received in (
+        decode_frame(encode_frame(reply)),
+        decode_classic(read_classic(encode_classic(reply)), Reply),
+    ):
+        assert isinstance(received, Reply)
+        assert (received.device, received.error) == ("/dev/\\udcff", "line\\n")
+
+
+@given(st.integers(0, 1500), st.sampled_from(["\udcff", "\ud800x", "€\udfff"]))
+def test_they_fit_too(count: int, text: str) -> None:
+    long = text * count
+    reply = Reply("\0" * MAX_ID, long, long, long, long)
+
+    assert len(encode_frame(reply)) <= MAX_MESSAGE + 1
+    assert len(encode_classic(reply)) <= MAX_MESSAGE
+
+
+@pytest.mark.parametrize("request_", [Request("q", ["\udcff"]), Request("\udcff")])
+def test_arguments_that_are_no_text_are_not_sent(request_: Request) -> None:
+    for encode in (encode_frame, encode_classic):
+        with pytest.raises(ProtocolError, match="not valid UTF-8") as caught:
+            encode(request_)
+        assert caught.value.reason == "malformed"
