@@ -97,6 +97,8 @@ def test_version(scalab: Shell) -> None:
 
 ONLY = ["--client-addr=127.0.0.1:0", "--worker-addr=127.0.0.1:0", "--metrics-addr=127.0.0.1:0"]
 
+TOO_LONG = "the arguments can't be sent: message longer than 1024 bytes"
+
 MISTAKES = [
     (["dance"], "dance"),
     (["frontend", "q", "--colour", "red"], "--colour"),
@@ -145,10 +147,10 @@ MISTAKES = [
     (["client", "--queue", ""], "--queue must not be empty"),
     (["client", "--frontend", "9997x"], "'9997x' is not of the form"),
     (["client", "--control-addr", "x:y"], "'x:y' is not of the form"),
-    (["client", "--", 1000 * "x"], "the arguments can't be sent: message longer than 1024 bytes"),
-    (["client", "--control-addr", "none", "--", 960 * "x"], "the arguments can't be sent: message longer than 1024 bytes"),
-    (["client", "--control-addr", "none", "--queue", 500 * "q", "--", 500 * "x"], "message longer than 1024 bytes"),
-    (["client", "--classic", "--queue", 520 * "q", "--", 500 * "x"], "message longer than 1024 bytes"),
+    (["client", "--", 1000 * "x"], TOO_LONG),
+    (["client", "--control-addr", "none", "--", 960 * "x"], TOO_LONG),
+    (["client", "--control-addr", "none", "--queue", 500 * "q", "--", 500 * "x"], TOO_LONG),
+    (["client", "--classic", "--queue", 520 * "q", "--", 500 * "x"], TOO_LONG),
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from scalab import __version__
 
 from .cluster import Cluster, RunningPod, cluster, fetch
 from .commands import parse
-from .manifests import BUILDS, K8S, ROOT, Build, load_file, objects, pods
+from .manifests import BUILDS, K8S, ROOT, Build, load_file, objects, pods, tool
 from .pod_security import violations
 from .promql import alert_queries
 from .schemas import errors, newest_versions
@@ -152,6 +152,7 @@ async def test_the_step_test_scales_measures_and_restores(tmp_path: Path) -> Non
     kubectl.chmod(stat.S_IRWXU)
     for name in ("wanted", "ready"):
         (tmp_path / name).write_text("2")
+    tool("curl")
     async with cluster("queues/sleep") as lab, trio.open_nursery() as nursery:
         await lab.start("frontend")
         client = await lab.start("client")
