@@ -16,7 +16,7 @@ import attrs
 import pytest
 import trio
 
-from scalab.backend.metrics import serve_metrics
+from scalab.backend.metrics import Pages, serve_metrics
 from scalab.backend.runner import RunCounts
 from scalab.client.service import Result, run_client
 from scalab.errors import ExitCode
@@ -204,7 +204,8 @@ async def test_metrics_of_the_frontend() -> None:
 
 async def test_metrics_of_the_backend(nursery: trio.Nursery) -> None:
     listeners = await open_listeners(ANYWHERE, "metrics")
-    await nursery.start(serve_metrics, RunCounts(), lambda: 0, 1, listeners)
+    pages = Pages(RunCounts(), 1, lambda: 0, lambda: True)
+    await nursery.start(serve_metrics, pages, listeners)
     http = Http(bound_address(listeners))
     assert await exported(http) == documented("Backend", "Every part")
 

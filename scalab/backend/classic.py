@@ -40,7 +40,13 @@ class ClassicWorker:
         self._error: ScalabError | None = None
         self._grace_over = trio.Event()
         self._serving = trio.CancelScope()
+        self._answered = False
         self.busy = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether the frontend answered when it was last asked."""
+        return self._answered and not self._stop.requested.is_set()
 
     async def run(self, connector: Connector) -> None:
         """Run items until the stop is requested, or the queue is empty and that ends us.
@@ -106,6 +112,7 @@ class ClassicWorker:
         if fields is None:
             return True  # stopping: the loop ends with the next connection
         connector.exchanged()
+        self._answered = True
         item = decode_classic(fields, WorkItem)
         if self._settings.verbose:
             log.debug("from frontend", message=printable(repr(item), 1500))

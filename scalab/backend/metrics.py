@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import attrs
 import trio
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -17,13 +18,25 @@ from scalab.runtime.routing import Request, Response, Router
 from .runner import KILL_REASONS, RunCounts
 
 
+@attrs.frozen
+class Pages:
+    """What a backend's HTTP port tells of."""
+
+    counts: RunCounts
+    slots: int
+    busy: Callable[[], int]
+    """Slots that run something now."""
+    ready: Callable[[], bool]
+    """Whether the frontend can hand us items."""
+
+
 class _BackendCollector(Collector):
     """Reads the runner's own counts when it is scraped."""
 
-    def __init__(self, counts: RunCounts, busy: Callable[[], int], slots: int) -> None:
-        self._counts = counts
-        self._busy = busy
-        self._slots = slots
+    def __init__(self, pages: Pages) -> None:
+        self._counts = pages.counts
+        self._busy = pages.busy
+        self._slots = pages.slots
 
     def collect(self) -> Iterable[Metric]:
         runs = CounterMetricFamily(
@@ -53,21 +66,28 @@ class _BackendCollector(Collector):
 
 
 async def serve_metrics(  # noqa: ASYNC128 - the server tells task_status
-    counts: RunCounts,
-    busy: Callable[[], int],
-    slots: int,
+    pages: Pages,
     listeners: list[trio.SocketListener],
     *,
     task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve ``/metrics`` and ``/livez`` until cancelled."""
+    """Serve ``/metrics``, ``/livez`` and ``/readyz`` until cancelled."""
     registry = CollectorRegistry()
-    registry.register(_BackendCollector(counts, busy, slots))
+    registry.register(_BackendCollector(pages))
     ProcessCollector(registry=registry)
 
     def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), content_type)
 
-    router = Router({"/metrics": metrics, "/livez": lambda _request: Response.text("ok")})
+    def ready(_request: Request) -> Response:
+        return Response.text("ok") if pages.ready() else Response.text("no session", 503)
+
+    router = Router(
+        {
+            "/metrics": metrics,
+            "/livez": lambda _request: Response.text("ok"),
+            "/readyz": ready,
+        }
+    )
     await HttpServer(router).serve(listeners, task_status=task_status)

@@ -148,6 +148,10 @@ class Runner:
         self.counts.run_s += reply.runtime_s
         return reply
 
+    def children(self) -> set[int]:
+        """Return the processes that are ours to reap in their own time."""
+        return {*self._guard.groups, *filter(None, [self._guard.pid])}
+
     def kill_now(self) -> None:
         """Give no grace from now on: kill what runs at once, which ends its run.
 

@@ -15,7 +15,8 @@ from scalab.runtime.service import Stop
 
 from .classic import ClassicWorker
 from .devices import find_devices
-from .metrics import serve_metrics
+from .metrics import Pages, serve_metrics
+from .reaper import reap_orphans
 from .runner import RunCounts, Runner
 from .session import SessionWorker
 from .settings import BackendSettings
@@ -32,6 +33,10 @@ class Worker(Protocol):
     @property
     def busy(self) -> int:
         """Slots that run something now."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the frontend can hand it items."""
 
 
 @attrs.define
@@ -89,10 +94,10 @@ async def run_backend(
         async with trio.open_nursery() as nursery:
             if settings.metrics_addr is not None:
                 listeners = await open_listeners(settings.metrics_addr, "metrics")
-                await nursery.start(
-                    serve_metrics, runner.counts, lambda: worker.busy, len(slots), listeners
-                )
+                pages = Pages(runner.counts, len(slots), lambda: worker.busy, lambda: worker.ready)
+                await nursery.start(serve_metrics, pages, listeners)
             nursery.start_soon(kill_at_second_signal, runner, stop)
+            nursery.start_soon(reap_orphans, runner.children)
             try:
                 await worker.run(connector)
             except ScalabError as exc:

@@ -62,12 +62,18 @@ class SessionWorker:
         self._ended = trio.Event()
         self._resting = False
         self._rests = 0
+        self._welcomed = False
         self._delays = backoff_delays(settings.backoff_s, settings.backoff_max_s)
 
     @property
     def busy(self) -> int:
         """Slots that run something now."""
         return len(self._running)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the frontend can hand it items."""
+        return self._welcomed and not self._stop.requested.is_set()
 
     async def run(self, connector: Connector) -> None:
         """Run items until the stop is requested, or the queue is empty and that ends us.
@@ -86,6 +92,8 @@ class SessionWorker:
             except UnreachableError as exc:
                 connector.failed(exc)
                 continue
+            finally:
+                self._welcomed = False
             connector.lost(why or "it closed the session")
 
     def _hello(self) -> Hello:
@@ -98,6 +106,7 @@ class SessionWorker:
     async def _beside(self, link: Link, connector: Connector) -> None:
         """Wait for the stop, then leave in good order."""
         connector.welcomed()
+        self._welcomed = True
         await self._stop.requested.wait()
         link.peer.send(Drain())
         # The answer comes after every item that was handed to us before the drain was read.

@@ -115,8 +115,8 @@ def test_long_running_containers_have_probes(build: Build) -> None:
         assert liveness["timeoutSeconds"] < liveness["periodSeconds"]
 
 
-READY = ("frontend", "client")
-"""Those that know when they are not: a backend has no such page."""
+READY = ("frontend", "client", "backend")
+"""Those that know when they are not."""
 
 
 @pytest.mark.parametrize("build", SAMPLES, ids=str)

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import attrs
-import pytest
 import trio
 
 from tests.support import Process
@@ -65,7 +64,6 @@ async def test_what_a_workload_leaves_in_its_group_is_reaped() -> None:
         assert await backend.process.ended() == 0
 
 
-@pytest.mark.xfail(strict=True, reason="orphans of other sessions are not reaped yet")
 async def test_what_left_its_session_is_reaped_when_it_ends() -> None:
     async with cluster("queues/sleep") as lab:
         backend = await run_items(lab, "setsid sleep 0.2 & sleep 0.1")

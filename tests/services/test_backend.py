@@ -12,11 +12,16 @@ import structlog
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from scalab.backend.classic import ClassicWorker
 from scalab.backend.command import Workload
+from scalab.backend.devices import find_devices
 from scalab.backend.once import run_once
+from scalab.backend.runner import Runner
 from scalab.backend.service import Result
+from scalab.backend.session import SessionWorker
 from scalab.errors import ConfigError
 from scalab.runtime.net import Address, bound_address
+from scalab.runtime.reconnect import Connector
 from scalab.runtime.service import Stop
 from tests.support import (
     PATIENCE_S,
@@ -453,3 +458,25 @@ def test_what_can_t_be_run_is_refused_early(tmp_path: Any) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="not executable"):
         Workload.parse([str(tmp_path / "file")])
+
+
+# --- readiness ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [SessionWorker, ClassicWorker])
+async def test_a_backend_is_ready_from_its_welcome_to_its_stop(
+    kind: type[SessionWorker | ClassicWorker],
+) -> None:
+    async with serving() as frontend:
+        settings, stop = backend_settings(frontend.bound.workers), Stop()
+        connector = Connector(frontend.bound.workers, stop, 5.0, 5.0)
+        async with Runner(settings.runner) as runner, trio.open_nursery() as nursery:
+            worker = kind(settings, runner, find_devices("", 1), stop)
+            assert not worker.ready
+
+            nursery.start_soon(worker.run, connector)
+            await client_run(frontend.bound.clients, args=("0",), requests=1)
+            assert worker.ready
+
+            stop.requested.set()
+            assert not worker.ready
