@@ -97,6 +97,7 @@ def classic(clients: Address, workers: Address, seconds: float) -> tuple[float, 
     """
     times: list[float] = []
     end = time.perf_counter() + seconds
+    answered = threading.Event()
     work, reply = b'{"Queue": "sleep"}', b'{"Node": "n", "Pod": "p", "Runtime": 0.0}'
 
     def client() -> None:
@@ -107,7 +108,7 @@ def classic(clients: Address, workers: Address, seconds: float) -> tuple[float, 
             times.append(time.perf_counter() - began)
 
     def backend() -> None:
-        while time.perf_counter() < end:
+        while not answered.is_set():
             with socket.create_connection((workers.host, workers.port)) as connection:
                 connection.sendall(work)
                 if b'"Empty":true' in connection.recv(1024):
@@ -116,12 +117,17 @@ def classic(clients: Address, workers: Address, seconds: float) -> tuple[float, 
                     connection.sendall(reply)
                     connection.recv(1)
 
-    threads = [threading.Thread(target=client) for _ in range(CLASSIC_IN_FLIGHT)]
-    threads += [threading.Thread(target=backend) for _ in range(4)]
-    for thread in threads:
+    askers, backends = (
+        [threading.Thread(target=target, daemon=True) for _ in range(count)]
+        for target, count in ((client, CLASSIC_IN_FLIGHT), (backend, 4))
+    )
+    for thread in (*askers, *backends):
         thread.start()
-    for thread in threads:
+    for thread in askers:
         thread.join(seconds + 5)
+    answered.set()  # only now, so that the last requests are answered, too
+    for thread in backends:
+        thread.join(1)
     times.sort()
     return len(times) / seconds, quantile(times, 0.5), quantile(times, 0.99)
 
