@@ -96,7 +96,7 @@ class Session:
         if self.state is State.CLOSED:
             return frames
         for line in self._lines.feed(data):
-            if not line or line == b"\r":
+            if not line or line.isspace():
                 continue  # an empty line does no harm, and whoever types by hand makes some
             frame = decode_frame(line)
             cls = frame.__class__

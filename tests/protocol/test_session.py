@@ -288,3 +288,10 @@ def test_a_hello_typed_by_hand_is_understood() -> None:
     typed = b'{ "Kind": "hello",\r\n  "Version": 1, "Role": "client" }\r\n\r\n{"Kind":"ping"}\r\n'
 
     assert frontend.receive(typed) == [HELLO, Ping()]
+
+
+@pytest.mark.parametrize("blank", [b"", b"\r", b"   ", b"\t \r"])
+def test_blank_lines_do_no_harm(blank: bytes) -> None:
+    session = Session("client", State.OPEN)
+
+    assert session.receive(blank + b"\n" + encode_frame(Ping()) + blank + b"\n") == [Ping()]
