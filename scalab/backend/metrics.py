@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterable
 
 import attrs
 import trio
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from scalab import __version__
 from scalab.runtime.http import HttpServer
+from scalab.runtime.metrics import make_registry, metrics_handler
 from scalab.runtime.routing import Request, Response, Router
 
 from .runner import KILL_REASONS, RunCounts
@@ -62,7 +60,6 @@ class _BackendCollector(Collector):
         slots.add_metric(["busy"], self._busy())
         slots.add_metric(["idle"], self._slots - self._busy())
         yield slots
-        yield InfoMetricFamily("scalab_build", "What runs here", {"version": __version__})
 
 
 async def serve_metrics(  # noqa: ASYNC128 - the server tells task_status
@@ -72,20 +69,13 @@ async def serve_metrics(  # noqa: ASYNC128 - the server tells task_status
     task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve ``/metrics``, ``/livez`` and ``/readyz`` until cancelled."""
-    registry = CollectorRegistry()
-    registry.register(_BackendCollector(pages))
-    ProcessCollector(registry=registry)
-
-    def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), content_type)
 
     def ready(_request: Request) -> Response:
         return Response.text("ok") if pages.ready() else Response.text("no session", 503)
 
     router = Router(
         {
-            "/metrics": metrics,
+            "/metrics": metrics_handler(make_registry(_BackendCollector(pages))),
             "/livez": lambda _request: Response.text("ok"),
             "/readyz": ready,
         }

@@ -6,14 +6,10 @@ from collections.abc import Iterable
 from typing import Protocol
 
 import attrs
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from scalab import __version__
 from scalab.protocol.messages import OUTCOMES, REJECTED
-from scalab.runtime.routing import Handler, Request, Response
 
 
 @attrs.define(eq=False)
@@ -46,13 +42,14 @@ class Measured(Protocol):
         """Whether the frontend can be reached."""
 
 
-class _ClientCollector(Collector):
+class ClientCollector(Collector):
     """Reads the load's own counts when it is scraped."""
 
     def __init__(self, client: Measured) -> None:
         self._client = client
 
     def collect(self) -> Iterable[Metric]:
+        """Read everything now."""
         client, totals, queue = self._client, self._client.totals, [self._client.queue]
         counters = (
             ("requests_sent", "Requests sent", totals.sent),
@@ -81,17 +78,3 @@ class _ClientCollector(Collector):
             gauge = GaugeMetricFamily(f"scalab_client_{name}", text, labels=["queue"])
             gauge.add_metric(queue, float(level))
             yield gauge
-        yield InfoMetricFamily("scalab_build", "What runs here", {"version": __version__})
-
-
-def metrics_handler(client: Measured) -> Handler:
-    """Return the handler of ``/metrics``."""
-    registry = CollectorRegistry()
-    registry.register(_ClientCollector(client))
-    ProcessCollector(registry=registry)
-
-    def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), content_type)
-
-    return metrics

@@ -11,6 +11,7 @@ import trio
 from scalab.errors import ScalabError
 from scalab.measure.statistics import Statistics
 from scalab.runtime.http import HttpServer
+from scalab.runtime.metrics import make_registry, metrics_handler
 from scalab.runtime.net import Address, bound_address, open_listeners
 from scalab.runtime.reconnect import Connector
 from scalab.runtime.routing import Router
@@ -19,7 +20,7 @@ from scalab.runtime.service import Stop
 from .classic import ClassicDriver
 from .control import control_router
 from .load import Load
-from .metrics import metrics_handler
+from .metrics import ClientCollector
 from .session import SessionDriver
 from .settings import ClientSettings
 
@@ -114,7 +115,7 @@ async def run_client(
 
 def client_router(load: Load) -> Router:
     """Return what the client's HTTP port serves."""
-    return control_router(load, {"/metrics": metrics_handler(load)})
+    return control_router(load, {"/metrics": metrics_handler(make_registry(ClientCollector(load)))})
 
 
 async def _drive(

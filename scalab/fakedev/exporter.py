@@ -7,7 +7,6 @@ from contextlib import nullcontext
 import attrs
 import structlog
 import trio
-from prometheus_client.exposition import choose_encoder
 
 from scalab.errors import ConfigError
 from scalab.protocol.errors import ProtocolError
@@ -15,13 +14,14 @@ from scalab.protocol.framing import LineReader
 from scalab.protocol.text import printable
 from scalab.runtime.accept import accept_connections
 from scalab.runtime.http import HttpServer
+from scalab.runtime.metrics import make_registry, metrics_handler
 from scalab.runtime.net import Address, bound_address, open_listeners
-from scalab.runtime.routing import Request, Response, Router
+from scalab.runtime.routing import Response, Router
 from scalab.runtime.service import Stop
 
 from . import workload
 from .files import device_files, listening_socket
-from .metrics import make_registry
+from .metrics import NodeCollector
 from .model import Demand, Node, Outcome, Run
 from .presets import SCALAB, Naming
 from .settings import NodeSettings
@@ -270,12 +270,7 @@ async def serve_metrics(  # noqa: ASYNC128 - the server tells task_status
     task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve ``/metrics`` and ``/livez`` until cancelled."""
-    registry = make_registry(node, naming, trio.current_time)
-
-    def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), content_type)
-
+    metrics = metrics_handler(make_registry(NodeCollector(node, naming, trio.current_time)))
     router = Router({"/metrics": metrics, "/livez": lambda _request: Response.text("ok")})
     await HttpServer(router).serve(listeners, task_status=task_status)
 

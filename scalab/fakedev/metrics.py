@@ -4,32 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import InfoMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
-
-from scalab import __version__
 
 from .model import Node
 from .presets import Family, Naming, attributes
 from .telemetry import Reading
 
 
-def make_registry(node: Node, naming: Naming, clock: Callable[[], float]) -> CollectorRegistry:
-    """Return a registry with everything that an exporter of ``node`` exports.
+class NodeCollector(Collector):
+    """Everything that an exporter exports of its node.
 
     Args:
         node: Its devices' series are all there from the start.
         naming: Their names.
         clock: Tells the time at which the node is read.
     """
-    registry = CollectorRegistry()
-    registry.register(_NodeCollector(node, naming, clock))
-    ProcessCollector(registry=registry)
-    return registry
 
-
-class _NodeCollector(Collector):
     def __init__(self, node: Node, naming: Naming, clock: Callable[[], float]) -> None:
         self._node = node
         self._clock = clock
@@ -46,7 +37,6 @@ class _NodeCollector(Collector):
         readings = self._node.read(self._clock())
         for name, families in self._metrics.items():
             yield self._metric(name, families, readings)
-        yield InfoMetricFamily("scalab_build", "What runs here", {"version": __version__})
 
     def _metric(self, name: str, families: list[Family], readings: dict[str, Reading]) -> Metric:
         first = next(iter(families))

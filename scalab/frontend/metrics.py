@@ -13,18 +13,15 @@ from itertools import accumulate
 from math import inf
 
 import trio
-from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
-    InfoMetricFamily,
     Metric,
 )
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from scalab import __version__
 from scalab.queueing.counters import BUCKETS_S, Durations
 from scalab.queueing.queue import Queue
 from scalab.runtime.lag import LAG_BUCKETS_S, LagMonitor
@@ -35,15 +32,9 @@ _BOUNDS = tuple(map(floatToGoString, (*BUCKETS_S, inf)))
 _LAG_BOUNDS = tuple(map(floatToGoString, (*LAG_BUCKETS_S, inf)))
 
 
-def make_registry(hub: Hub, lag: LagMonitor) -> CollectorRegistry:
-    """Return a registry with everything that a frontend exports."""
-    registry = CollectorRegistry()
-    registry.register(_FrontendCollector(hub, lag))
-    ProcessCollector(registry=registry)
-    return registry
+class FrontendCollector(Collector):
+    """Everything that a frontend exports of its own."""
 
-
-class _FrontendCollector(Collector):
     def __init__(self, hub: Hub, lag: LagMonitor) -> None:
         self._hub = hub
         self._lag = lag
@@ -88,7 +79,6 @@ class _FrontendCollector(Collector):
             [], list(zip(bounds, accumulate(self._lag.counts), strict=True)), self._lag.sum_s
         )
         yield lag
-        yield InfoMetricFamily("scalab_build", "What runs here", {"version": __version__})
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

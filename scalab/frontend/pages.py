@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import trio
-from prometheus_client.exposition import choose_encoder
 
 from scalab.queueing.queue import Queue
 from scalab.runtime.http import HttpServer
 from scalab.runtime.lag import LagMonitor
+from scalab.runtime.metrics import make_registry, metrics_handler
 from scalab.runtime.routing import Request, Response, Router
 
 from .hub import Hub
-from .metrics import make_registry
+from .metrics import FrontendCollector
 
 _INDEX = """scalab frontend
 
@@ -31,11 +31,6 @@ async def serve_pages(  # noqa: ASYNC128 - the server tells task_status
     task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the HTTP port until cancelled."""
-    registry = make_registry(hub, lag)
-
-    def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), content_type)
 
     def ready(_request: Request) -> Response:
         if hub.dispatcher.draining:
@@ -45,7 +40,7 @@ async def serve_pages(  # noqa: ASYNC128 - the server tells task_status
     router = Router(
         {
             "/": lambda _request: Response.text(_INDEX),
-            "/metrics": metrics,
+            "/metrics": metrics_handler(make_registry(FrontendCollector(hub, lag))),
             "/livez": lambda _request: Response.text("ok"),
             "/readyz": ready,
             "/api/queues": lambda _request: Response.json(_queues(hub)),

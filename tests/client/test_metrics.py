@@ -5,15 +5,14 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from scalab.client.load import Load
-from scalab.client.metrics import metrics_handler
+from scalab.client.service import client_router
 from scalab.client.settings import ClientSettings
 from scalab.protocol.messages import DISCONNECTED, TIMEOUT, Reply
-from scalab.runtime.routing import Request, Response
+from scalab.runtime.routing import Request
 
 
-def _scrape(load: Load) -> dict[tuple[str, str], float]:
-    response = metrics_handler(load)(Request.parse("GET", "/metrics"))
-    assert isinstance(response, Response)
+async def _scrape(load: Load) -> dict[tuple[str, str], float]:
+    response = await client_router(load).handle(Request.parse("GET", "/metrics"))
     assert isinstance(response.body, bytes)
     return {
         (sample.name, sample.labels.get("outcome", "")): sample.value
@@ -29,7 +28,7 @@ async def test_metrics_count_the_whole_run_whatever_windows_begin() -> None:
     load.dropped(DISCONNECTED, "gone", 11.0)
     load.reset()
 
-    metrics = _scrape(load)
+    metrics = await _scrape(load)
 
     assert metrics["scalab_client_requests_sent_total", ""] == 3
     assert metrics["scalab_client_requests_ended_total", "timeout"] == 1

@@ -11,10 +11,11 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from scalab.fakedev.metrics import make_registry
+from scalab.fakedev.metrics import NodeCollector
 from scalab.fakedev.model import Node, Phase
 from scalab.fakedev.presets import PRESETS, SCALAB, Naming
 from scalab.fakedev.settings import DeviceSettings, NodeSettings
+from scalab.runtime.metrics import make_registry
 from tests.support import Http
 
 from .helpers import demand, exporter, process, settings, until
@@ -47,7 +48,7 @@ def busy_node() -> Node:
 
 def exposed(naming: Naming, node: Node | None = None) -> str:
     node = node or busy_node()
-    return generate_latest(make_registry(node, naming, lambda: 10.0)).decode()
+    return generate_latest(make_registry(NodeCollector(node, naming, lambda: 10.0))).decode()
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_promtool_dislikes_what_nvidia_calls_its_labels_and_nothing_else(promtoo
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_openmetrics_is_valid(preset: str) -> None:
     encode, _ = choose_encoder("application/openmetrics-text; version=1.0.0")
-    text = encode(make_registry(busy_node(), PRESETS[preset], lambda: 10.0)).decode()
+    text = encode(make_registry(NodeCollector(busy_node(), PRESETS[preset], lambda: 10.0))).decode()
     families = openmetrics.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
     assert {family.name for family in families}
 
