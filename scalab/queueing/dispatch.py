@@ -283,7 +283,6 @@ class Dispatcher:
         item.token = str(self._token)
         item.state = State.RUNNING
         item.worker = worker
-        item.handed_at = now
         item.waited_s += now - item.waiting_since
         item.attempts += 1
         item.queue.running += 1

@@ -51,7 +51,6 @@ class Item:
     waiting_since: float = 0.0
     waited_s: float = 0.0
     """Time in the queue, summed over redeliveries."""
-    handed_at: float = 0.0
     attempts: int = 0
     """Hand-overs that ended in a crash of the backend, plus the present one."""
     worker: Worker | None = None
