@@ -29,6 +29,7 @@ import trio
 
 from scalab.client.service import Result, run_client
 from scalab.client.settings import ClientSettings
+from scalab.load.options import LoadOptions, make_scenario
 from scalab.runtime.net import Address
 from scalab.runtime.service import Stop
 
@@ -74,9 +75,8 @@ def address(line: str, name: str) -> Address:
 
 async def sessions(frontend: Address, seconds: float, parallel: int) -> tuple[float, float, float]:
     """Run the real client; return requests/s and the p50 and p99 of their total time."""
-    settings = ClientSettings(
-        frontend=frontend, args=("0",), parallel=parallel, duration_s=seconds, control_addr=None
-    )
+    scenario = make_scenario(args=("0",), load=LoadOptions(parallel=parallel), duration_s=seconds)
+    settings = ClientSettings(frontend=frontend, scenario=scenario, control_addr=None)
     result = Result()
     await run_client(settings, Stop(), result)
     assert result.statistics is not None

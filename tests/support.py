@@ -29,6 +29,8 @@ from scalab.client.settings import ClientSettings
 from scalab.frontend.hub import Hub
 from scalab.frontend.service import Bound, serve
 from scalab.frontend.settings import FrontendSettings
+from scalab.load.options import LoadOptions, make_scenario
+from scalab.load.scenario import Scenario
 from scalab.runtime.net import Address
 from scalab.runtime.service import Stop
 
@@ -270,10 +272,30 @@ def conserved(hub: Hub) -> bool:
 # --- clients and backends in this process ------------------------------------------------------
 
 
+LOAD_OPTIONS = {field.name for field in attrs.fields(LoadOptions)}
+SCENARIO_OPTIONS = {
+    *("args", "limit_s", "warm_up_s", "duration_s", "requests", "thresholds", "seed", "queues"),
+}
+
+
+def scenario(**options: Any) -> Scenario:
+    """A scenario for one queue, whose load is said by the names of ``LoadOptions``."""
+    load = {name: options.pop(name) for name in list(options) if name in LOAD_OPTIONS}
+    queues = options.pop("queues", (options.pop("queue", "q"),))
+    return make_scenario(queues=queues, load=LoadOptions(**load), **options)
+
+
 def client_settings(frontend: Address, **options: Any) -> ClientSettings:
-    """Settings for a client without a control port."""
+    """Settings for a client without a control port; those of its scenario by their names."""
+    names = {*LOAD_OPTIONS, *SCENARIO_OPTIONS, "queue"}
+    wanted = {name: options.pop(name) for name in list(options) if name in names}
     return ClientSettings(
-        **{"frontend": frontend, "queue": "q", "control_addr": None, **options},
+        **{
+            "frontend": frontend,
+            "scenario": scenario(**wanted),
+            "control_addr": None,
+            **options,
+        },
     )
 
 

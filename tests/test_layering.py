@@ -15,10 +15,13 @@ import scalab
 ROOT = Path(scalab.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
-PURE = {"protocol", "queueing", "measure"}
+PURE = {"protocol", "queueing", "measure", "load", "verdict", "runfile", "report"}
 IMPURE = {"trio", "socket", "time", "subprocess", "asyncio", "threading", "structlog"}
 ROLES = {"frontend", "backend", "client"}
-DRAWN = {"measure/layout.py", "measure/summary.py"}
+DRAWN = {
+    *("measure/layout.py", "measure/sections.py", "measure/summary.py"),
+    *("report/comparison.py", "report/text.py"),
+}
 """What draws for a terminal, and may do so with rich."""
 MAX_LINES = 400
 

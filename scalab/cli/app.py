@@ -21,9 +21,11 @@ from scalab.protocol.text import printable
 
 from .backend import backend
 from .client import client
+from .compare import compare
 from .demo import demo
 from .fakedev import app as fakedev
 from .frontend import frontend
+from .report import report
 
 # The base of typer's parameter errors: any misuse of the command line.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -56,7 +58,7 @@ def _finite(command: Callable[..., int]) -> Callable[..., int]:
     return checked
 
 
-for command in (frontend, backend, client, demo):
+for command in (frontend, backend, client, report, compare, demo):
     app.command()(_finite(command))
 app.add_typer(fakedev, name="fakedev")
 

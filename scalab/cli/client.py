@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from scalab.errors import ConfigError, ExitCode
 
 from .options import (
     CONNECTION,
@@ -19,9 +23,18 @@ from .options import (
 
 if TYPE_CHECKING:
     from scalab.client.service import Result
+    from scalab.client.settings import ClientSettings
+    from scalab.load.options import LoadOptions
+    from scalab.load.scenario import Scenario
+    from scalab.runtime.service import Stop
 
-_LOAD = "Load"
 _REQUEST = "Request"
+_CLOSED = "Load: closed loop, a request follows when the last one has ended"
+_OPEN = "Load: open loop, requests come by the clock"
+_LOAD = "Load: over time"
+_RESULT = "Result"
+
+Arrival = Literal["constant", "poisson"]
 
 
 def client(
@@ -33,7 +46,15 @@ def client(
         str,
         typer.Option(metavar="HOST:PORT", help="The frontend.", rich_help_panel=CONNECTION),
     ] = "localhost:9997",
-    queue: Annotated[str, typer.Option(help="Its queue.", rich_help_panel=_REQUEST)] = "sleep",
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=WEIGHT]",
+            help="Its queue; several share the load by weight.",
+            rich_help_panel=_REQUEST,
+            show_default="sleep",
+        ),
+    ] = None,
     limit: Annotated[
         float,
         typer.Option(
@@ -43,27 +64,116 @@ def client(
             rich_help_panel=_REQUEST,
         ),
     ] = 0.0,
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="TOML file that tells queues, arguments and load instead of options.",
+            rich_help_panel=_REQUEST,
+        ),
+    ] = None,
     parallel: Annotated[
-        int,
-        typer.Option("--parallel", "-p", min=0, help="Requests at once.", rich_help_panel=_LOAD),
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--parallel",
+            "-p",
+            min=0,
+            help="Requests at once.",
+            rich_help_panel=_CLOSED,
+            show_default="1",
+        ),
+    ] = None,
     parallel_max: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=0,
-            help="Most requests at once that the control port may ask for; 0 = --parallel.",
-            rich_help_panel=_LOAD,
+            help="Most requests at once that may be asked for while it runs; 0 = --parallel.",
+            rich_help_panel=_CLOSED,
+            show_default="0",
         ),
-    ] = 0,
+    ] = None,
     delay: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0,
             metavar="SECONDS",
             help="Time between a reply and the next request.",
+            rich_help_panel=_CLOSED,
+            show_default="0",
+        ),
+    ] = None,
+    spread: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Time over which the first requests are spread.",
+            rich_help_panel=_CLOSED,
+            show_default="0",
+        ),
+    ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            "--rate",
+            "-r",
+            metavar="RATE",
+            help="Requests per time, such as 50/s or 3000/min, whatever becomes of them.",
+            rich_help_panel=_OPEN,
+        ),
+    ] = None,
+    arrival: Annotated[
+        Arrival | None,
+        typer.Option(
+            help="Evenly spaced, or at random as independent users come.",
+            rich_help_panel=_OPEN,
+            show_default="constant",
+        ),
+    ] = None,
+    max_in_flight: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most requests without an answer; more are held back.",
+            rich_help_panel=_OPEN,
+            show_default="10000",
+        ),
+    ] = None,
+    catch_up: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How late a request may be sent; later ones are dropped and counted.",
+            rich_help_panel=_OPEN,
+            show_default="10",
+        ),
+    ] = None,
+    stages: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEVEL@TIME,...",
+            help="Levels over time: '0→50/s@60s, 50/s@5m'; without /s, requests at once.",
+            rich_help_panel=_LOAD,
+        ),
+    ] = None,
+    warm_up: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Time at the start that is left out of the figures.",
             rich_help_panel=_LOAD,
         ),
     ] = 0.0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="For what is drawn at random: the same seed makes the same run.",
+            rich_help_panel=_LOAD,
+        ),
+    ] = 0,
     duration: Annotated[
         float,
         typer.Option(
@@ -81,6 +191,50 @@ def client(
             "--requests", "-n", min=0, help="End after so many; 0 = never.", rich_help_panel=_LOAD
         ),
     ] = 0,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--threshold",
+            "-t",
+            metavar="CONDITION",
+            help="What must hold, such as 'p95(total)<2' or 'failures<1% abort'; else exit 4.",
+            rich_help_panel=_RESULT,
+            show_default="none",
+        ),
+    ] = None,
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Record the run, for 'scalab report' and 'scalab compare'.",
+            rich_help_panel=_RESULT,
+            show_default="none",
+        ),
+    ] = "",
+    interval: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=3600,
+            metavar="SECONDS",
+            help="How often the counts are recorded and thresholds looked at.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = 1.0,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print the plan, send nothing.", rich_help_panel=_RESULT),
+    ] = False,
+    no_live: Annotated[
+        bool,
+        typer.Option(
+            "--no-live",
+            help="Log a line now and then, instead of a picture in the terminal.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = False,
     control_addr: Annotated[
         str,
         typer.Option(
@@ -115,51 +269,125 @@ def client(
     """Send requests to a queue all the time, and measure what comes back."""
     import trio
 
-    from scalab.client.service import Result, run_client
+    from scalab.client.service import Result
     from scalab.client.settings import ClientSettings
+    from scalab.load.options import LoadOptions
     from scalab.runtime.limits import raise_open_files
     from scalab.runtime.net import Address
-    from scalab.runtime.service import Stop, run_stoppable
+    from scalab.runtime.service import run_stoppable
 
     set_up_logging(verbose, quiet, log_format)
-    settings = ClientSettings(
-        frontend=Address.parse(frontend),
-        queue=queue,
-        args=tuple(args or ()),
-        limit_s=limit,
+    load = LoadOptions(
         parallel=parallel,
         parallel_max=parallel_max,
         delay_s=delay,
+        spread_s=spread,
+        rate=rate,
+        stages=stages,
+        arrival=arrival,
+        max_in_flight=max_in_flight,
+        catch_up_s=catch_up,
+    )
+    plan = _scenario(
+        scenario,
+        queues=queue,
+        args=args,
+        limit_s=limit,
+        load=load,
+        warm_up_s=warm_up,
         duration_s=duration,
         requests=requests,
+        thresholds=threshold,
+        seed=seed,
+    )
+    settings = ClientSettings(
+        scenario=plan,
+        frontend=Address.parse(frontend),
         control_addr=None if control_addr in ("", "none") else Address.parse(control_addr),
         classic=classic,
         grace_s=grace,
         connect_timeout_s=connect_timeout,
         reconnect_timeout_s=reconnect_timeout,
         verbose=verbose,
+        out=out,
+        interval_s=interval,
+        command=tuple(sys.argv[1:]),
     )
+    if dry_run:
+        return _print_plan(settings)
     raise_open_files()
     result = Result()
-
-    async def service(stop: Stop) -> None:
-        await run_client(settings, stop, result)
-
-    exit_code = trio.run(run_stoppable, service)
-    _print_result(result, queue)
+    exit_code = trio.run(run_stoppable, _service(settings, result, live=not (no_live or verbose)))
+    verdict = _print_result(result)
     if result.error is not None:
         raise result.error
-    return exit_code or 0
+    return exit_code or verdict
 
 
-def _print_result(result: Result, queue: str) -> None:
-    """Print the summary, if there is anything to sum up."""
+def _scenario(path: str | None, *, load: LoadOptions, **options: Any) -> Scenario:
+    """Return what is to be done, from a file or from options."""
+    from scalab.load.options import LoadOptions, make_scenario
+    from scalab.load.toml import read_scenario
+    from scalab.verdict.thresholds import Threshold
+
+    def check_threshold(text: str) -> None:
+        Threshold.parse(text)
+
+    given = {name: value for name, value in options.items() if value}
+    if path is None:
+        scenario = make_scenario(load=load, **given)
+    else:
+        if load != LoadOptions() or given:
+            raise ConfigError(
+                "--scenario FILE tells queues, arguments and load: leave these options out, "
+                "or change the file"
+            )
+        scenario = read_scenario(path, check_threshold)
+    queues = [queue.name for queue in scenario.queues]
+    for text in scenario.thresholds:
+        Threshold.parse(text).check_against(queues, open_loop=scenario.load.is_open)
+    return scenario
+
+
+def _service(settings: ClientSettings, result: Result, *, live: bool) -> Any:
+    """Return the client with its view, to be run until it is stopped."""
+    import trio
     from rich.console import Console
 
-    from scalab.measure.summary import print_summary
+    from scalab.client.live import show
+    from scalab.client.service import run_client
 
-    statistics = result.statistics
-    if statistics is None or not (statistics.completed or statistics.failed or result.aborted):
-        return
-    console = Console(highlight=False)
-    print_summary(console, statistics, f"queue {queue}")
+    async def service(stop: Stop) -> None:
+        async with trio.open_nursery() as showing:
+            async with trio.open_nursery() as client:
+                running = await client.start(run_client, settings, stop, result)
+                showing.start_soon(partial(show, running.run, Console(stderr=True), live=live))
+            showing.cancel_scope.cancel(reason="the client has ended")
+
+    return service
+
+
+def _print_plan(settings: ClientSettings) -> int:
+    """Print what would be done."""
+    from scalab.client.requests import check_requests
+    from scalab.load.plan import describe
+
+    check_requests(settings.scenario, classic=settings.classic)
+    print("\n".join(describe(settings.scenario)))  # noqa: T201 - what was asked for
+    return ExitCode.OK
+
+
+def _print_result(result: Result) -> int:
+    """Print the summary, if there is anything to sum up; return the exit code that it means."""
+    from rich.console import Console
+
+    from scalab.report.judging import exit_code
+    from scalab.report.model import make_report
+    from scalab.report.text import print_report
+
+    if result.run is None:
+        return ExitCode.OK
+    report = make_report(result.run)
+    if report.timeline:
+        print_report(Console(highlight=False), report)
+    return exit_code(report)

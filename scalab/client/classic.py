@@ -11,10 +11,11 @@ from scalab.protocol.errors import ProtocolError
 from scalab.protocol.framing import ObjectReader
 from scalab.protocol.messages import DISCONNECTED, Reply
 from scalab.protocol.text import printable
-from scalab.runtime.net import answers_within, connect, watch_for_dead_peers
+from scalab.runtime.net import Address, answers_within, connect, watch_for_dead_peers
 from scalab.runtime.reconnect import Connector
 
 from .load import Load
+from .requests import Sending
 
 PAUSE_AFTER_ERROR_S = 0.5
 """A lane whose frontend is away doesn't try again at once."""
@@ -28,8 +29,9 @@ log = structlog.get_logger()
 class ClassicDriver:
     """Keeps a load going over one connection a request."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, frontend: Address) -> None:
         self._load = load
+        self._frontend = frontend
         self._outstanding = 0
 
     async def run(self, connector: Connector) -> None:
@@ -42,30 +44,29 @@ class ClassicDriver:
         if stream is None:
             return
         await stream.aclose()
-        self._load.connections = 1
+        self._load.connected(str(connector.address))
         async with trio.open_nursery() as nursery:
             while True:
-                for _ in range(self._load.take()):
-                    nursery.start_soon(self._request, connector)
+                for sending in self._load.take(trio.current_time()):
+                    nursery.start_soon(self._request, sending, connector)
                 await self._load.wait_due()
 
-    async def _request(self, connector: Connector) -> None:
+    async def _request(self, sending: Sending, connector: Connector) -> None:
         """Make one request, and count how it ended."""
-        load, sent_at = self._load, trio.current_time()
+        load = self._load
         self._outstanding += 1
         try:
-            reply = await self._exchange(connector)
+            reply = await self._exchange(sending, connector)
         except (UnreachableError, ProtocolError, trio.BrokenResourceError) as exc:
             await trio.sleep(PAUSE_AFTER_ERROR_S)
-            load.dropped(DISCONNECTED, printable(str(exc)), trio.current_time())
+            load.unanswered(sending, DISCONNECTED, printable(str(exc)), trio.current_time())
         else:
-            now = trio.current_time()
-            load.completed(reply, now - sent_at, now)
+            load.completed(sending, reply, trio.current_time())
         self._outstanding -= 1
         load.wake()
 
-    async def _exchange(self, connector: Connector) -> Reply:
-        request = self._load.request()
+    async def _exchange(self, sending: Sending, connector: Connector) -> Reply:
+        request = self._load.request(sending)
         async with await connect(connector.address) as stream:
             watch_for_dead_peers(stream)
             await stream.send_all(encode_classic(request))
@@ -74,7 +75,7 @@ class ClassicDriver:
                 fields = reader.feed(data)
                 if fields is not None:
                     reply = decode_classic(fields, Reply)
-                    if self._load.settings.verbose:
+                    if self._load.verbose:
                         log.debug("from frontend", message=printable(repr(reply), 1500))
                     return reply
             reader.feed_eof()
@@ -82,7 +83,7 @@ class ClassicDriver:
 
     async def answers(self) -> bool:
         """Whether the frontend is there to answer what is outstanding."""
-        return await answers_within(self._load.settings.frontend, ANSWER_WITHIN_S)
+        return await answers_within(self._frontend, ANSWER_WITHIN_S)
 
     async def say_goodbye(self) -> None:
         """Nothing to say: what is outstanding is given up by closing."""

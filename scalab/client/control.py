@@ -4,6 +4,9 @@ Classic endpoints, each with ``type=plain``, ``json`` or ``html`` (when left out
 
 =====================================  ===========================================================
 ``/parallel`` ``/parallelism``         requests in parallel; ``value=N`` changes it
+``/rate``                              requests per second asked for; ``value=50`` or ``3000/min``
+                                       changes it (open loop; there ``/parallel`` can't be changed)
+``/pause`` ``/resume``                 send nothing, and go on where it was
 ``/reset``                             begins a new measuring window
 ``/reqs-per-sec`` ``/reqs-per-seq``    throughput, a decimal number
 ``/fails``                             failed requests of the window
@@ -17,7 +20,8 @@ A value that is no number is answered by ``ERROR`` and the reason, with status 4
 look at the body find what they always found, and everything else is not told that all is well.
 
 ``/api/stats`` gives the same figures to programs, as one object: ``queue``, ``parallel``,
-``parallel_max``, ``connected``, and ``statistics`` as ``scalab.measure.summary.to_json`` has them.
+``parallel_max``, ``connected``, ``run``, ``loop``, ``level``, ``phase``, ``paused``, and
+``statistics`` as ``scalab.measure.summary.to_json`` has them.
 """
 
 from __future__ import annotations
@@ -29,6 +33,8 @@ from typing import Final, Protocol
 import attrs
 import trio
 
+from scalab.errors import ConfigError
+from scalab.load.units import parse_rate
 from scalab.measure.figures import format_duration
 from scalab.measure.statistics import Place, Statistics
 from scalab.measure.summary import format_plain, to_json
@@ -66,8 +72,38 @@ class Controlled(Protocol):
     def statistics(self) -> Statistics:
         """Return what is known of the present window."""
 
+    @property
     def connected(self) -> bool:
         """Whether the frontend can be reached."""
+
+    @property
+    def run_id(self) -> str:
+        """Names the run."""
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether a rate is asked for, and no parallelism."""
+
+    @property
+    def level(self) -> float:
+        """What is asked for now: requests in parallel, or per second."""
+
+    @property
+    def phase(self) -> str:
+        """Which part of the run this is."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is sent because somebody asked for that."""
+
+    def set_level(self, level: float) -> float:
+        """Change the level, begin a new window, and return what is in force."""
+
+    def pause(self) -> None:
+        """Send nothing until ``resume``."""
+
+    def resume(self) -> None:
+        """Send again."""
 
 
 def control_router(client: Controlled, more: Mapping[str, Handler] | None = None) -> Router:
@@ -83,6 +119,9 @@ def control_router(client: Controlled, more: Mapping[str, Handler] | None = None
         "/readyz": control.ready,
         "/parallel": parallel,
         "/parallelism": parallel,
+        "/rate": control.value(control.asked_rate, "value"),
+        "/pause": control.value(control.pause),
+        "/resume": control.value(control.resume),
         "/reset": control.value(control.reset),
         "/reqs-per-sec": rate,
         "/reqs-per-seq": rate,
@@ -144,11 +183,11 @@ class _Control:
         client, note = self._client, ""
         if "value" in given:
             request.require_intent()
+            if client.open_loop:
+                return _refused("an open loop has a rate, no parallelism: change /rate")
             number = _NUMBER.fullmatch(given["value"])
             if number is None:
-                reason = f"'{printable(given['value'], 40)}' is not a number"
-                text = f"ERROR: {reason}"
-                return _Answer("ERROR", reason, text, notice=text, failed=True)
+                return _refused(f"'{printable(given['value'], 40)}' is not a number")
             wanted = int(number[1])
             allowed = min(max(wanted, 0), client.parallel_max)
             if wanted != allowed:
@@ -156,12 +195,36 @@ class _Control:
             client.set_parallel(allowed)
         return _number(client.parallel, f"requests in parallel{note}")
 
+    def asked_rate(self, request: Request, given: dict[str, str]) -> _Answer:
+        """Change the rate of an open loop if there is a value, and tell what is in force."""
+        client = self._client
+        if not client.open_loop:
+            return _refused("a closed loop has no rate: see /parallel and /reqs-per-sec")
+        if "value" in given:
+            request.require_intent()
+            try:
+                client.set_level(parse_rate(given["value"]))
+            except ConfigError as exc:
+                return _refused(str(exc))
+        return _number(client.level, "requests per second asked for", f"{client.level:.6f}")
+
+    def pause(self, request: Request, _given: dict[str, str]) -> _Answer:
+        """Send nothing until it is resumed."""
+        request.require_intent()
+        self._client.pause()
+        return _told("Paused", "nothing is sent until it is resumed")
+
+    def resume(self, request: Request, _given: dict[str, str]) -> _Answer:
+        """Send again."""
+        request.require_intent()
+        self._client.resume()
+        return _told("Resumed", "requests are sent")
+
     def reset(self, request: Request, _given: dict[str, str]) -> _Answer:
         """Begin a new measuring window."""
         request.require_intent()
         self._client.reset()
-        word, info = "Reseted", "a new measuring window has begun"
-        return _Answer(word, info, word, notice=f"{word}: {info}")
+        return _told("Reseted", "a new measuring window has begun")
 
     def rate(self, _request: Request, _given: dict[str, str]) -> _Answer:
         """Tell the throughput."""
@@ -194,7 +257,7 @@ class _Control:
 
     def ready(self, _request: Request) -> Response:
         """Answer whether the client can do its work."""
-        if self._client.connected():
+        if self._client.connected:
             return Response.text("ok")
         return Response.text("not connected to the frontend", 503)
 
@@ -204,7 +267,12 @@ class _Control:
             queue=client.queue,
             parallel=client.parallel,
             parallel_max=client.parallel_max,
-            connected=client.connected(),
+            connected=client.connected,
+            run_id=client.run_id,
+            open_loop=client.open_loop,
+            level=client.level,
+            phase=client.phase,
+            paused=client.paused,
             statistics=client.statistics(),
             show=show,
             notice=notice,
@@ -222,6 +290,15 @@ def _parameters(request: Request, *known: str) -> tuple[str, dict[str, str]]:
     return form, given
 
 
+def _told(word: str, info: str) -> _Answer:
+    return _Answer(word, info, word, notice=f"{word}: {info}")
+
+
+def _refused(reason: str) -> _Answer:
+    text = f"ERROR: {reason}"
+    return _Answer("ERROR", reason, text, notice=text, failed=True)
+
+
 def _number(result: float, info: str, plain: str = "") -> _Answer:
     plain = plain or str(result)
     return _Answer(result, info, plain, notice=f"{plain} {info}")
@@ -237,7 +314,8 @@ async def _aside(render: Callable[[View], Response], view: View) -> Response:
 
 def _render_plain(view: View) -> Response:
     if not view.show:
-        title = f"queue {printable(view.queue, 64)}, {view.parallel} in parallel"
+        asked = f"{view.level:g}/s asked for" if view.open_loop else f"{view.parallel} in parallel"
+        title = f"queue {printable(view.queue, 64)}, {asked}"
         return Response.text(format_plain(view.statistics, title).removesuffix("\n"))
     lines = [line for place in getattr(view.statistics, view.show) for line in _describe(place)]
     return Response.text("\n".join(lines) or f"no statistics for {view.show} yet")
@@ -271,6 +349,11 @@ def _render_api(view: View) -> Response:
             "parallel": view.parallel,
             "parallel_max": view.parallel_max,
             "connected": view.connected,
+            "run": view.run_id,
+            "loop": "open" if view.open_loop else "closed",
+            "level": view.level,
+            "phase": view.phase,
+            "paused": view.paused,
             "statistics": to_json(view.statistics),
         }
     )

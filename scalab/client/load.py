@@ -1,87 +1,160 @@
-"""The load that a client makes: when to send, and what became of it.
+"""The load that a client makes: what to send and when, and what became of it.
 
-Both kinds of connection (session.py, classic.py) are driven by this object, and the control port
-changes it while they run.
+Both kinds of connection (session.py, classic.py) are driven by this object. It knows nothing of
+phases and files: liverun.py watches it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from math import inf, nextafter
+
 import trio
 
-from scalab.measure.pacing import ClosedLoop
-from scalab.measure.statistics import Statistics
+from scalab.load.arrivals import Constant, Poisson
+from scalab.load.curve import Curve
+from scalab.load.pacing import ClosedLoop, OpenLoop, Pacer
+from scalab.load.scenario import OpenLoad, Scenario
+from scalab.load.units import RATE_MAX
 from scalab.measure.tally import Tally, outcome_of
 from scalab.protocol.messages import REJECTED, Reply, Request
 
 from .metrics import Totals
-from .settings import ClientSettings
+from .requests import Requests, Sending
 
 PAUSE_AFTER_REJECTION_S = 0.1
 """A full queue gains nothing from being asked again at once."""
 
+PULSE_S = 0.001
+"""What is due within this time is sent together: at 10 000 requests a second a wake-up for each
+would cost more than the requests."""
+
 
 class Load:
-    """A closed loop of requests, and its tally."""
+    """What a scenario wants sent, and the counts of it.
 
-    def __init__(self, settings: ClientSettings) -> None:
+    Nothing is due before ``begin``: the schedule starts with the first connection.
+    """
+
+    def __init__(self, scenario: Scenario, *, verbose: bool = False) -> None:
         now = trio.current_time()
-        self.settings = settings
-        self.queue = settings.queue
-        self.parallel_max = settings.most_parallel
-        self.tally = Tally(now)
-        self.totals = Totals()
-        self.connections = 0
-        self._pacer = ClosedLoop(
-            parallel=settings.parallel,
-            parallel_max=self.parallel_max,
-            delay_s=settings.delay_s,
-            now=now,
-            requests=settings.requests or None,
-        )
-        self._parallel = settings.parallel
-        self._changed = trio.Event()
-        self._ended = trio.Event()
+        self.scenario = scenario
+        self.verbose = verbose
+        """Whether each message is logged."""
+        self.is_open = isinstance(scenario.load, OpenLoad)
+        self.queues = tuple(queue.name for queue in scenario.queues)
+        self.tally = Tally(now, self.queues)
+        self.totals = [Totals() for _ in self.queues]
+        self.begun = trio.Event()
         self.closing = False
         """No more requests are sent."""
+        self.happened: list[tuple[float, str, str]] = []
+        """What happened to the connection and is not yet on record: time, kind, text."""
+        self.connections = 0
+        self._requests = Requests(scenario)
+        self._changed = trio.Event()
+        self._ended = trio.Event()
+        self._outstanding: dict[Sending, None] = {}  # in the order in which they were sent
+        self._last = inf  # a request may be intended up to here
+        self._dropped = 0  # of what the pacer dropped, as many as are counted
+        self._start(now)
+
+    def _start(self, now: float) -> None:
+        scenario, load = self.scenario, self.scenario.load
+        curve = Curve(load.stages, now, hold_last=True)
+        requests = scenario.requests or None
+        self._pacer: Pacer
+        if isinstance(load, OpenLoad):
+            arrivals = (
+                Poisson(curve, scenario.seed) if load.arrival == "poisson" else Constant(curve)
+            )
+            self._pacer = OpenLoop(
+                arrivals,
+                max_in_flight=load.max_in_flight,
+                catch_up_s=load.catch_up_s,
+                requests=requests,
+            )
+        else:
+            self._pacer = ClosedLoop(
+                curve,
+                parallel_max=load.most_parallel,
+                delay_s=load.delay_s,
+                now=now,
+                requests=requests,
+                spread_s=load.spread_s,
+            )
 
     # --- for the connection ------------------------------------------------------------------
 
-    def take(self) -> int:
-        """Return how many requests are to be sent now; they count as sent."""
-        if self.closing:
-            return 0
-        n = self._pacer.take(trio.current_time())
-        if n:
-            self.tally.sent(n)
-            self.totals.sent += n
-        return n
+    def connected(self, to: str) -> None:
+        """Take note of a connection to ``to``; the schedule starts with the first one."""
+        now = trio.current_time()
+        if not self.begun.is_set():
+            if self._pacer.target is None:
+                self._start(now)
+            self.began = now
+            self._last = nextafter(now + self.scenario.end_s, 0.0)
+            self.begun.set()
+        self.connections = 1
+        self.happened.append((now, "connected", f"connected to {to}"))
 
-    def request(self, request_id: str = "") -> Request:
-        """Return a request to send."""
-        settings = self.settings
-        return Request(settings.queue, list(settings.args), settings.limit_s, request_id)
+    def disconnected(self, why: str) -> None:
+        """Take note that the connection is gone."""
+        self.connections = 0
+        self.happened.append((trio.current_time(), "disconnected", why))
 
-    def completed(self, reply: Reply, total_s: float, now: float) -> None:
-        """Count a reply, ``total_s`` seconds after its request was first sent."""
+    def take(self, now: float) -> list[Sending]:
+        """Return what is to be sent now; it counts as sent."""
+        if self.closing or not self.begun.is_set():
+            return []
+        sendings = []
+        for intended, held in self._pacer.take(min(now, self._last)):
+            sending = self._requests.next(intended, now)
+            queue = sending.queue
+            self.tally.sent(queue)
+            self.totals[queue].sent += 1
+            if self.is_open:
+                self.tally.delayed(now - intended, held, queue)
+                self.totals[queue].delay_s += now - intended
+            self._outstanding[sending] = None
+            sendings.append(sending)
+        self._count_dropped()
+        return sendings
+
+    def request(self, sending: Sending, request_id: str = "") -> Request:
+        """Return the message to send."""
+        return self._requests.request(sending, request_id)
+
+    def completed(self, sending: Sending, reply: Reply, now: float) -> None:
+        """Count a reply."""
+        del self._outstanding[sending]
         outcome = outcome_of(reply)
-        self.tally.completed(reply, total_s, now)
-        self.totals.ended[outcome] += 1
-        self.totals.total_s += total_s
-        self.totals.run_s += reply.runtime_s
+        queue, total_s = sending.queue, now - sending.sent
+        corrected_s = now - sending.intended if self.is_open else None
+        self.tally.completed(reply, total_s, now, queue, corrected_s)
+        totals = self.totals[queue]
+        totals.ended[outcome] += 1
+        totals.total_s += total_s
+        totals.run_s += reply.runtime_s
         self._finished(now, PAUSE_AFTER_REJECTION_S if outcome == REJECTED else 0.0)
 
-    def dropped(self, kind: str, error: str, now: float) -> None:
+    def unanswered(self, sending: Sending, kind: str, error: str, now: float) -> None:
         """Count a request that will never be answered."""
-        self.tally.dropped(kind, error, now)
-        self.totals.ended[kind] += 1
+        del self._outstanding[sending]
+        self.tally.unanswered(kind, error, now, sending.queue)
+        self.totals[sending.queue].ended[kind] += 1
         self._finished(now)
 
     def _finished(self, now: float, pause_s: float = 0.0) -> None:
         self._pacer.finished(now, pause_s=pause_s)
-        if self.settings.delay_s or pause_s:
+        if self._rests or pause_s:
             self.wake()  # a lane is due at a time that wait_due could not know
         if not self._pacer.in_flight:
             self._ended.set()
+
+    @property
+    def _rests(self) -> bool:
+        return not isinstance(self.scenario.load, OpenLoad) and self.scenario.load.delay_s > 0
 
     async def until_done(self) -> None:
         """Wait until the last of ``requests`` has ended; for ever, if there is no last one."""
@@ -98,37 +171,62 @@ class Load:
     async def wait_due(self) -> None:
         """Wait until the pacing, not a reply, lets a request go, or the load was changed."""
         self._changed = trio.Event()
-        due = self._pacer.next_due(trio.current_time())
-        with trio.CancelScope(deadline=float("inf") if due is None else due):
+        now = trio.current_time()
+        due = self._pacer.next_due(now)
+        if due is None or self.closing or not self.begun.is_set():
+            due = float("inf")
+        elif self.is_open:
+            due = max(due, now + PULSE_S)
+        with trio.CancelScope(deadline=due):
             await self._changed.wait()
 
     def wake(self) -> None:
         """Let ``wait_due`` return."""
         self._changed.set()
 
-    # --- for the control port ----------------------------------------------------------------
+    # --- for who watches and controls --------------------------------------------------------
 
     @property
-    def parallel(self) -> int:
-        """The parallelism in force."""
-        return self._parallel
+    def in_flight(self) -> int:
+        """Requests sent and not yet ended."""
+        return self._pacer.in_flight
 
-    def set_parallel(self, n: int) -> int:
-        """Change the parallelism, start a new window, and return what is in force."""
-        now = trio.current_time()
-        self._parallel = self._pacer.set_parallel(n, now)
-        self.tally.reset(now)
+    def oldest_s(self, now: float) -> float | None:
+        """Return for how long the oldest request has had no answer; None if there is none."""
+        oldest = next(iter(self._outstanding), None)
+        return None if oldest is None else now - oldest.sent
+
+    @property
+    def level_max(self) -> float:
+        """The most that can be asked for: parallel requests, or a rate per second."""
+        load = self.scenario.load
+        return RATE_MAX if isinstance(load, OpenLoad) else load.most_parallel
+
+    @property
+    def curve(self) -> Curve:
+        """The level over time, live changes included."""
+        return self._pacer.curve
+
+    def level(self, now: float) -> float:
+        """Return the level asked for: parallel requests, or a rate per second."""
+        return self._pacer.level(now)
+
+    def set_level(self, level: float, now: float) -> float:
+        """Change the level for good, and return what is in force, after clamping."""
+        in_force = self._pacer.set_level(level, now)
         self.wake()
-        return self._parallel
+        return in_force
 
-    def reset(self) -> None:
-        """Start a new measuring window."""
-        self.tally.reset(trio.current_time())
+    def settle(self, now: float) -> None:
+        """Count the arrivals that can't be sent any more."""
+        if self.begun.is_set() and not self.closing:
+            self._pacer.settle(now)
+            self._count_dropped()
 
-    def statistics(self) -> Statistics:
-        """Return what is known of the present window."""
-        return self.tally.snapshot(trio.current_time())
-
-    def connected(self) -> bool:
-        """Whether there is a session with the frontend (classic: whether one could be made)."""
-        return self.connections > 0
+    def _count_dropped(self) -> None:
+        n = self._pacer.dropped - self._dropped
+        if n:
+            self._dropped += n
+            for queue, share in Counter(self._requests.skip() for _ in range(n)).items():
+                self.tally.dropped(share, queue)
+                self.totals[queue].dropped += share

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import attrs
+import trio
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -23,58 +24,83 @@ class Totals:
     """Seconds from sending to the reply, summed."""
     run_s: float = 0.0
     """Of these, seconds of the workload."""
+    delay_s: float = 0.0
+    """Seconds from the intended time of sending to sending, summed; open loop."""
+    dropped: int = 0
+    """Arrivals that the schedule wanted and that were never sent; open loop."""
 
 
 class Measured(Protocol):
     """The client, as far as its metrics know it."""
 
-    totals: Totals
+    totals: list[Totals]
+    """By queue."""
+    queues: tuple[str, ...]
+    is_open: bool
+    connections: int
 
-    @property
-    def queue(self) -> str:
-        """Where its requests go."""
+    def level(self, now: float) -> float:
+        """Return the level asked for: parallel requests, or a rate per second."""
 
-    @property
-    def parallel(self) -> int:
-        """Requests in parallel, as now in force."""
 
-    def connected(self) -> bool:
-        """Whether the frontend can be reached."""
+_COUNTERS = (
+    ("requests_sent", "Requests sent", "sent"),
+    ("reply_seconds", "Time from sending to the reply", "total_s"),
+    ("run_seconds", "Time of it in which the workload ran", "run_s"),
+    ("schedule_delay_seconds", "Time from the intended time of sending to sending", "delay_s"),
+    ("arrivals_dropped", "Requests of an open loop that were never sent", "dropped"),
+)
 
 
 class ClientCollector(Collector):
-    """Reads the load's own counts when it is scraped."""
+    """Reads the load's own counts when it is scraped.
+
+    Counts are told by queue. The level asked for and the connection are the client's, whatever
+    its queues; their label names them all.
+    """
 
     def __init__(self, client: Measured) -> None:
         self._client = client
 
     def collect(self) -> Iterable[Metric]:
         """Read everything now."""
-        client, totals, queue = self._client, self._client.totals, [self._client.queue]
-        counters = (
-            ("requests_sent", "Requests sent", totals.sent),
-            ("reply_seconds", "Time from sending to the reply", totals.total_s),
-            ("run_seconds", "Time of it in which the workload ran", totals.run_s),
-        )
-        for name, text, value in counters:
+        client = self._client
+        by_queue = list(zip(client.queues, client.totals, strict=True))
+        for name, text, field in _COUNTERS:
             counter = CounterMetricFamily(f"scalab_client_{name}", text, labels=["queue"])
-            counter.add_metric(queue, value)
+            for queue, totals in by_queue:
+                counter.add_metric([queue], getattr(totals, field))
             yield counter
         ended = CounterMetricFamily(
             "scalab_client_requests_ended",
             "Requests by how they ended",
             labels=["queue", "outcome"],
         )
-        for outcome, count in totals.ended.items():
-            ended.add_metric([*queue, outcome], count)
+        for queue, totals in by_queue:
+            for outcome, count in totals.ended.items():
+                ended.add_metric([queue, outcome], count)
         yield ended
-        outstanding = totals.sent - sum(totals.ended.values())
-        gauges = (
-            ("parallel_requests", "Requests in parallel, as asked for", client.parallel),
-            ("outstanding_requests", "Sent and not ended", outstanding),
-            ("connected", "1 while the frontend can be reached", client.connected()),
+        outstanding = {q: t.sent - sum(t.ended.values()) for q, t in by_queue}
+        yield _gauge("outstanding_requests", "Sent and not ended", outstanding)
+        every = ",".join(client.queues)
+        level = client.level(trio.current_time())
+        yield _gauge(
+            "parallel_requests",
+            "Requests in parallel, as asked for; 0 in an open loop",
+            {every: 0.0 if client.is_open else level},
         )
-        for name, text, level in gauges:
-            gauge = GaugeMetricFamily(f"scalab_client_{name}", text, labels=["queue"])
-            gauge.add_metric(queue, float(level))
-            yield gauge
+        yield _gauge(
+            "requested_rate",
+            "Requests per second, as asked for; 0 in a closed loop",
+            {every: level if client.is_open else 0.0},
+        )
+        yield _gauge(
+            "connected", "1 while the frontend can be reached", {every: client.connections > 0}
+        )
+
+
+def _gauge(name: str, text: str, levels: Mapping[str, float]) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(f"scalab_client_{name}", text, labels=["queue"])
+    for queue, level in levels.items():
+        gauge.add_metric([queue], float(level))
+    return gauge

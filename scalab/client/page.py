@@ -45,6 +45,12 @@ class View:
     parallel_max: int
     connected: bool
     statistics: Statistics
+    run_id: str = ""
+    open_loop: bool = False
+    level: float = 0.0
+    """What is asked for: requests in parallel, or per second."""
+    phase: str = ""
+    paused: bool = False
     show: str = ""
     """Only this kind of places; "" = everything."""
     notice: str = ""
@@ -120,15 +126,7 @@ def _context(view: View) -> dict[str, object]:
         "view": view,
         "statistics": statistics,
         "success": format_share(statistics.succeeded, requests) if requests else _NONE,
-        "timings": [
-            (name, spread.count, _cells(spread))
-            for name, spread in (
-                ("wait", statistics.wait),
-                ("run", statistics.run),
-                ("overhead", statistics.overhead),
-                ("total", statistics.total),
-            )
-        ],
+        "timings": [(name, spread.count, _cells(spread)) for name, spread in _spreads(view)],
         "split": tuple(_split(statistics)),
         "tables": [_table(kind, getattr(statistics, kind)) for kind in KINDS if _shows(view, kind)],
         "kinds": sorted(statistics.failures.items(), key=lambda item: -item[1]),
@@ -137,6 +135,11 @@ def _context(view: View) -> dict[str, object]:
         "more_errors": max(len(statistics.errors) - MAX_ERRORS, 0),
         "share": format_share,
     }
+
+
+def _spreads(view: View) -> Iterator[tuple[str, Spread]]:
+    names = ("wait", "run", "overhead", "total", *(("corrected", "delay") * view.open_loop))
+    yield from ((name, getattr(view.statistics, name)) for name in names)
 
 
 def _shows(view: View, kind: str) -> bool:

@@ -10,6 +10,7 @@ import trio
 
 from scalab.errors import ScalabError
 from scalab.measure.statistics import Statistics
+from scalab.runfile.reading import Run
 from scalab.runtime.http import HttpServer
 from scalab.runtime.metrics import make_registry, metrics_handler
 from scalab.runtime.net import Address, bound_address, open_listeners
@@ -19,8 +20,12 @@ from scalab.runtime.service import Stop
 
 from .classic import ClassicDriver
 from .control import control_router
+from .header import make_header
+from .liverun import LiveRun
 from .load import Load
 from .metrics import ClientCollector
+from .requests import check_requests
+from .runwriter import RunWriter
 from .session import SessionDriver
 from .settings import ClientSettings
 
@@ -48,7 +53,7 @@ class Driver(Protocol):
 class Running:
     """A client at work."""
 
-    load: Load
+    run: LiveRun
     control: Address | None
     """Where its control port really listens."""
 
@@ -58,8 +63,11 @@ class Result:
     """What a client has to say at its end."""
 
     statistics: Statistics | None = None
+    """Of what was measured."""
     aborted: int = 0
     """Requests that the end left without an answer."""
+    run: Run | None = None
+    """The whole record."""
     error: ScalabError | None = None
     """What ended it, if not the stop."""
 
@@ -71,7 +79,7 @@ async def run_client(
     *,
     task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Make the load until ``stop`` is requested, the duration is over or all is done.
+    """Make the load until ``stop`` is requested, the load is over or a threshold ends it.
 
     Args:
         settings: Validated.
@@ -80,42 +88,82 @@ async def run_client(
         task_status: Told when the control port answers.
 
     Raises:
-        ConfigError: The control port can't be listened on.
+        ConfigError: The control port can't be listened on, the run file can't be written, or a
+            request can't be sent.
     """
-    load = Load(settings)
-    driver: Driver = ClassicDriver(load) if settings.classic else SessionDriver(load)
+    check_requests(settings.scenario, classic=settings.classic)
+    load = Load(settings.scenario, verbose=settings.verbose)
+    driver: Driver = (
+        ClassicDriver(load, settings.frontend) if settings.classic else SessionDriver(load)
+    )
+    header = make_header(settings.scenario, settings.command, settings.interval_s)
+    run = LiveRun(load, header, settings.interval_s, stop)
+    recording = run.recording
+    writer = RunWriter(settings.out, recording.unwritten)
     connector = Connector(
         settings.frontend, stop, settings.connect_timeout_s, settings.reconnect_timeout_s
     )
     settling = trio.CancelScope()
-    listeners = []
-    if settings.control_addr is not None:
-        listeners = await open_listeners(settings.control_addr, "control")
-    control = bound_address(listeners) if listeners else None
+    ending = _Ending()
     try:
+        listeners = []
+        if settings.control_addr is not None:
+            listeners = await open_listeners(settings.control_addr, "control")
+        control = bound_address(listeners) if listeners else None
         async with trio.open_nursery() as nursery:
             if control:
-                await nursery.start(HttpServer(client_router(load)).serve, listeners)
+                await nursery.start(HttpServer(client_router(run)).serve, listeners)
                 log.info("client is ready", frontend=settings.frontend, page=f"http://{control}/")
             nursery.start_soon(_drive, driver, connector, stop, result, settling)
-            nursery.start_soon(_stop_when_done, load, stop)
-            task_status.started(Running(load, control))
+            nursery.start_soon(_record, run, writer, stop, ending)
+            nursery.start_soon(_stop_when_done, run, stop, ending)
+            nursery.start_soon(run.lag.run)
+            task_status.started(Running(run, control))
             await stop.requested.wait()
+            recording.close()
             with settling:
                 await _settle(load, driver, settings.grace_s)
-            result.statistics = load.statistics()
             await driver.say_goodbye()
             nursery.cancel_scope.cancel(reason="the client has ended")
     finally:
-        load.tally.aborted(driver.outstanding)
-        result.aborted = driver.outstanding
-        if result.statistics is None:
-            result.statistics = load.statistics()
+        result.statistics = run.statistics()
+        reason = "error" if result.error else ending.reason
+        result.aborted = run.finish(reason, str(result.error or ""))
+        result.run = recording.run()
+        await writer.write()
+        writer.close()
 
 
-def client_router(load: Load) -> Router:
+def client_router(run: LiveRun) -> Router:
     """Return what the client's HTTP port serves."""
-    return control_router(load, {"/metrics": metrics_handler(make_registry(ClientCollector(load)))})
+    metrics = metrics_handler(make_registry(ClientCollector(run.load)))
+    return control_router(run, {"/metrics": metrics})
+
+
+@attrs.define(eq=False)
+class _Ending:
+    """Why the load ended."""
+
+    reason: str = "stopped"
+
+
+async def _record(run: LiveRun, writer: RunWriter, stop: Stop, ending: _Ending) -> None:
+    """Cut the counts into intervals, write them, and end the run if a threshold says so."""
+    await run.load.begun.wait()
+    recording = run.recording
+    recording.begin()
+    await writer.write()  # who reads the file finds out at once what is running
+    while True:
+        await trio.sleep_until(recording.next_cut(trio.current_time()))
+        recording.cut(trio.current_time())
+        await writer.write()
+        run.unwritten = writer.lost
+        if not stop.requested.is_set() and (crossed := run.crossed()):
+            ending.reason = "threshold"
+            text = f"{crossed.expression} is crossed by {crossed.value}: the run ends"
+            recording.event("threshold", text)
+            log.warning(text)
+            stop.requested.set()
 
 
 async def _drive(
@@ -129,16 +177,19 @@ async def _drive(
     settling.cancel(reason="there is no connection that could bring an answer")
 
 
-async def _stop_when_done(load: Load, stop: Stop) -> None:
-    duration_s = load.settings.duration_s or float("inf")
-    with trio.move_on_after(duration_s):
+async def _stop_when_done(run: LiveRun, stop: Stop, ending: _Ending) -> None:
+    """Request the stop when the load is over."""
+    load = run.load
+    await load.begun.wait()
+    with trio.CancelScope(deadline=load.began + load.scenario.end_s) as scope:
         await load.until_done()
+    if not stop.requested.is_set():
+        ending.reason = "time" if scope.cancelled_caught else "requests"
     stop.requested.set()
 
 
 async def _settle(load: Load, driver: Driver, grace_s: float) -> None:
     """Give outstanding requests their grace, if somebody is there to answer them."""
-    load.closing = True
     if grace_s and driver.outstanding and await driver.answers():
         with trio.move_on_after(grace_s):
             await load.until_idle()

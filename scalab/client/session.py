@@ -21,6 +21,7 @@ from scalab.runtime.link import Link
 from scalab.runtime.reconnect import Connector
 
 from .load import Load
+from .requests import Sending
 
 ANSWER_WITHIN_S = 0.5
 GOODBYE_S = 0.3
@@ -34,8 +35,8 @@ class SessionDriver:
 
     def __init__(self, load: Load) -> None:
         self._load = load
-        self._pending: dict[str, float] = {}
-        """When each unanswered request was first sent, by id."""
+        self._pending: dict[str, Sending] = {}
+        """Unanswered requests by id."""
         self._link: Link | None = None
         self._draining = False
         self._leaving = False
@@ -59,7 +60,8 @@ class SessionDriver:
                 continue
             finally:
                 self._link = None
-                self._load.connections = 0
+                if self._load.connections and not self._leaving:
+                    self._load.disconnected("the connection to the frontend is gone")
             if self._refused:
                 text = f"the frontend at {connector.address} refuses: {self._refused}"
                 raise ConfigError(text)
@@ -71,10 +73,10 @@ class SessionDriver:
         """Send again what was not answered, then what becomes due."""
         connector.welcomed()
         self._draining = False
-        for request_id in self._pending:
-            link.peer.send(self._load.request(request_id))
+        for request_id, sending in self._pending.items():
+            link.peer.send(self._load.request(sending, request_id))
         self._link = link
-        self._load.connections = 1
+        self._load.connected(str(connector.address))
         while True:
             self._pump(trio.current_time())
             await self._load.wait_due()
@@ -82,20 +84,20 @@ class SessionDriver:
     def _pump(self, now: float) -> None:
         """Send as many requests as the load allows."""
         link = self._link
-        if link is None or self._draining or not (n := self._load.take()):
+        if link is None or self._draining or not (sendings := self._load.take(now)):
             return
         lines = []
-        for _ in range(n):
+        for sending in sendings:
             self._next_id += 1
             request_id = f"{self._prefix}-{self._next_id}"
-            self._pending[request_id] = now
-            lines.append(encode_frame(self._load.request(request_id)))
-        if self._load.settings.verbose:
+            self._pending[request_id] = sending
+            lines.append(encode_frame(self._load.request(sending, request_id)))
+        if self._load.verbose:
             log.debug("to frontend", requests=printable(repr(lines), 1500))
         link.peer.send_line(b"".join(lines))
 
     def _handle(self, frames: list[Frame]) -> None:
-        if self._load.settings.verbose:
+        if self._load.verbose:
             for frame in frames:
                 log.debug("from frontend", message=printable(repr(frame), 1500))
         now = trio.current_time()
@@ -108,9 +110,9 @@ class SessionDriver:
         self._pump(now)
 
     def _answered(self, reply: Reply, now: float) -> None:
-        sent_at = self._pending.pop(reply.id, None)
-        if sent_at is not None:  # otherwise it was answered before
-            self._load.completed(reply, now - sent_at, now)
+        sending = self._pending.pop(reply.id, None)
+        if sending is not None:  # otherwise it was answered before
+            self._load.completed(sending, reply, now)
         if reply.reason == UNKNOWN_QUEUE and self._link is not None:
             self._refused = printable(reply.error)
             self._link.peer.close()

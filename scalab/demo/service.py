@@ -25,6 +25,7 @@ from scalab.frontend.settings import (
     DEFAULT_WORKER_ADDR,
     FrontendSettings,
 )
+from scalab.load.options import LoadOptions, make_scenario
 from scalab.runtime.net import Address, open_listeners
 from scalab.runtime.reconnect import unless_stopped
 from scalab.runtime.service import Stop
@@ -96,18 +97,18 @@ class Demo:
     async def _ramp(self, add: Callable[[int], Awaitable[None]]) -> None:
         """Measure one step after the other."""
         assert self.running is not None  # noqa: S101 - run() sees to it
-        load = self.running.load
+        run = self.running.run
         counts = backend_counts(self.settings.most_backends)
         step_s = self.settings.duration_s / len(counts)
         for count in counts:
             while self.backends < count:
                 self.backends += 1
                 await add(self.backends)
-            load.set_parallel(IN_FLIGHT_PER_BACKEND * count)
+            run.set_parallel(IN_FLIGHT_PER_BACKEND * count)
             await trio.sleep(SETTLE_SHARE * step_s)
-            load.reset()
+            run.reset()
             await trio.sleep((1 - SETTLE_SHARE) * step_s)
-            self.steps.append(Step(count, load.statistics()))
+            self.steps.append(Step(count, run.statistics()))
 
     async def _add_backend(
         self, nursery: trio.Nursery, workload: Workload, stop: Stop, number: int
@@ -131,9 +132,9 @@ class Demo:
         most = IN_FLIGHT_PER_BACKEND * self.settings.most_backends
         return ClientSettings(
             frontend=frontend,
-            queue=QUEUE,
-            parallel=0,
-            parallel_max=most,
+            scenario=make_scenario(
+                queues=(QUEUE,), load=LoadOptions(parallel=0, parallel_max=most)
+            ),
             control_addr=await _free(DEFAULT_CONTROL_ADDR),
         )
 

@@ -47,10 +47,10 @@ class LiveView:
 
     def _render(self, demo: Demo) -> RenderableType:
         assert demo.running is not None  # noqa: S101 - shown only while it runs
-        load = demo.running.load
-        rate = load.tally.recent_rate(trio.current_time())
+        run = demo.running.run
+        rate = run.recent_rate
         self._rates = [*self._rates[-(HISTORY - 1) :], rate]
-        statistics = load.statistics()
+        statistics = run.statistics()
         head = Text.assemble(
             ("scalab demo", "bold"),
             f"  {demo.elapsed_s:4.1f} of {demo.settings.duration_s:g} s   ",

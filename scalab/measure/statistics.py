@@ -81,3 +81,17 @@ class Statistics:
     """The most frequent error texts."""
     attempts_max: int = 0
     """The most attempts that a request took."""
+    sent: int = 0
+    """Requests sent in the window."""
+    dropped: int = 0
+    """Arrivals that an open loop's schedule wanted and that were never sent."""
+    held: int = 0
+    """Requests sent later than intended because the limit of those in flight was reached."""
+    aborted: int = 0
+    """Requests given up because the run ended: neither failed nor completed."""
+    corrected: Spread = Spread()
+    """From the intended time of sending to the reply: open loop only, like the next two."""
+    delay: Spread = Spread()
+    """From the intended time of sending to sending."""
+    late: Spread = Spread()
+    """The same of the requests that had room all the time: how late the client itself was."""

@@ -15,11 +15,13 @@ class LagMonitor:
     Attributes:
         counts: Per bucket of ``LAG_BUCKETS_S``, not cumulated; the last is for what is longer.
         sum_s: All lateness, in seconds.
+        max_s: The longest, likewise.
     """
 
     def __init__(self, every_s: float = 0.25) -> None:
         self.counts = [0] * (len(LAG_BUCKETS_S) + 1)
         self.sum_s = 0.0
+        self.max_s = 0.0
         self._every_s = every_s
 
     async def run(self) -> None:
@@ -30,3 +32,4 @@ class LagMonitor:
             late_s = max(trio.current_time() - due, 0.0)
             self.counts[bisect_left(LAG_BUCKETS_S, late_s)] += 1
             self.sum_s += late_s
+            self.max_s = max(self.max_s, late_s)

@@ -59,6 +59,11 @@ class FakeClient:
     shown: Statistics = BUSY
     online: bool = True
     resets: int = 0
+    open_loop: bool = False
+    level: float = 4.0
+    run_id: str = "7f3a91c2"
+    phase: str = "measure"
+    paused: bool = False
     changes: list[int] = attrs.Factory(list)
 
     def set_parallel(self, n: int) -> int:
@@ -66,12 +71,23 @@ class FakeClient:
         self.parallel = n
         return n
 
+    def set_level(self, level: float) -> float:
+        self.level = level
+        return level
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
     def reset(self) -> None:
         self.resets += 1
 
     def statistics(self) -> Statistics:
         return self.shown
 
+    @property
     def connected(self) -> bool:
         return self.online
 
@@ -84,6 +100,50 @@ async def ask(client: FakeClient, target: str, method: str = "GET", **headers: s
 def text(response: Response) -> str:
     assert isinstance(response.body, bytes)
     return response.body.decode()
+
+
+# --- open loop -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("value", "rate"), [("50", 50.0), ("3000/min", 50.0), ("0.5/s", 0.5)])
+async def test_the_rate_of_an_open_loop_can_be_changed(value: str, rate: float) -> None:
+    client = FakeClient(open_loop=True)
+    answer = await ask(client, f"/rate?type=json&value={value.replace('/', '%2F')}")
+    assert orjson.loads(text(answer)) == {
+        "result": rate,
+        "info": "requests per second asked for",
+    }
+    assert client.level == rate
+    assert f"{rate:g}" in text(await ask(client, "/"))
+
+
+@pytest.mark.parametrize(
+    ("open_loop", "target", "reason"),
+    [
+        (True, "/rate?value=fast", 'rate: "fast" is no rate'),
+        (True, "/rate?value=-1", 'rate: "-1" is no rate'),
+        (True, "/parallel?value=3", "an open loop has a rate, no parallelism: change /rate"),
+        (False, "/rate", "a closed loop has no rate: see /parallel and /reqs-per-sec"),
+        (False, "/rate?value=3", "a closed loop has no rate: see /parallel and /reqs-per-sec"),
+    ],
+)
+async def test_what_a_loop_does_not_have_can_not_be_changed(
+    open_loop: bool, target: str, reason: str
+) -> None:
+    client = FakeClient(open_loop=open_loop)
+    answer = await ask(client, f"{target}{'&' if '?' in target else '?'}type=plain")
+    assert answer.status == 400
+    assert text(answer).startswith(f"ERROR: {reason}")
+    assert (client.level, client.changes) == (4.0, [])
+
+
+async def test_pause_and_resume() -> None:
+    client = FakeClient()
+    assert text(await ask(client, "/pause?type=plain")) == "Paused\n"
+    assert client.paused
+    assert "Send again" in text(await ask(client, "/"))
+    assert text(await ask(client, "/resume?type=plain")) == "Resumed\n"
+    assert not client.paused
 
 
 # --- classic endpoints ---------------------------------------------------------------------------
@@ -258,7 +318,17 @@ async def test_everything_for_programs() -> None:
     answer = orjson.loads(text(await ask(FakeClient(), "/api/stats")))
 
     assert answer.pop("statistics") == orjson.loads(orjson.dumps(to_json(BUSY)))
-    assert answer == {"queue": "media", "parallel": 4, "parallel_max": 16, "connected": True}
+    assert answer == {
+        "queue": "media",
+        "parallel": 4,
+        "parallel_max": 16,
+        "connected": True,
+        "run": "7f3a91c2",
+        "loop": "closed",
+        "level": 4.0,
+        "phase": "measure",
+        "paused": False,
+    }
 
 
 async def test_health() -> None:
@@ -389,7 +459,7 @@ async def test_the_page_works_without_scripts_and_for_everyone() -> None:
     ids = {had["id"] for _, had in tags if had.get("id")}
     labels = {given["for"] for tag, given in tags if tag == "label"}
 
-    assert forms == {"parallel", "reset"}
+    assert forms == {"parallel", "pause", "reset"}
     assert ("html", {"lang": "en"}) in tags
     assert len([tag for tag, _ in tags if tag == "h1"]) == 1
     assert all(given.get("scope") for tag, given in tags if tag == "th")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from scalab.client.load import Load
-from scalab.client.service import client_router
-from scalab.client.settings import ClientSettings
+from scalab.client.metrics import ClientCollector
 from scalab.protocol.messages import DISCONNECTED, TIMEOUT, Reply
-from scalab.runtime.routing import Request
+from scalab.runtime.metrics import make_registry, metrics_handler
+from scalab.runtime.routing import Request, Response
+from tests.support import scenario
 
 
 async def _scrape(load: Load) -> dict[tuple[str, str], float]:
-    response = await client_router(load).handle(Request.parse("GET", "/metrics"))
+    collector = ClientCollector(load)
+    response = metrics_handler(make_registry(collector))(Request.parse("GET", "/metrics"))
+    assert isinstance(response, Response)
     assert isinstance(response.body, bytes)
     return {
         (sample.name, sample.labels.get("outcome", "")): sample.value
@@ -22,11 +26,14 @@ async def _scrape(load: Load) -> dict[tuple[str, str], float]:
 
 
 async def test_metrics_count_the_whole_run_whatever_windows_begin() -> None:
-    load = Load(ClientSettings(queue="q", parallel=3))
-    assert load.take() == 3
-    load.completed(Reply(outcome=TIMEOUT, timeout_s=1, runtime_s=1.0, node="n"), 1.25, 10.0)
-    load.dropped(DISCONNECTED, "gone", 11.0)
-    load.reset()
+    load = Load(scenario(parallel=3))
+    load.connected("the frontend")
+    now = trio.current_time()
+    first, second, _ = load.take(now)
+    reply = Reply(outcome=TIMEOUT, timeout_s=1, runtime_s=1.0, node="n")
+    load.completed(first, reply, now + 1.25)
+    load.unanswered(second, DISCONNECTED, "gone", now + 2)
+    load.tally.cut()
 
     metrics = await _scrape(load)
 

@@ -58,7 +58,7 @@ def test_a_mistake_is_noticed(args: list[str], env: dict[str, str]) -> None:
 def test_clients_ask_for_what_the_workload_understands(build: Build) -> None:
     roles = by_role(build)
     for _, client in roles["client"]:
-        queue = client.options["queue"]
+        (queue,) = client.options["queue"]
         (backend,) = [b for _, b in roles["backend"] if b.options["queue"] == queue]
         args = [] if backend.options["ignore_args"] else client.options["args"] or []
         parse_workload([*backend.workload(), *args])
@@ -70,10 +70,16 @@ def test_all_speak_of_the_same_queues(build: Build) -> None:
     ((_, frontend),) = roles["frontend"]
     served = sorted(frontend.options["queues"])
     for role in ("backend", "client"):
-        assert sorted(command.options["queue"] for _, command in roles[role]) == served
-    for role in ("backend", "client"):
-        for pod, command in roles[role]:
-            assert pod.labels["app.kubernetes.io/instance"] == command.options["queue"]
+        queues = [(pod, queue_of(command)) for pod, command in roles[role]]
+        assert sorted(queue for _, queue in queues) == served
+        for pod, queue in queues:
+            assert pod.labels["app.kubernetes.io/instance"] == queue
+
+
+def queue_of(command: Command) -> str:
+    """The queue of a backend, or the only one of a client."""
+    queue = command.options["queue"]
+    return str(queue if isinstance(queue, str) else queue[0])
 
 
 @pytest.mark.parametrize("build", SAMPLES, ids=str)

@@ -13,18 +13,20 @@ from hypothesis import given, strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from scalab.measure.aggregate import Aggregate
+from scalab.measure.sections import MAX_ERRORS, MAX_PLACES
 from scalab.measure.statistics import ErrorCount, Place, Spread, Statistics
-from scalab.measure.summary import MAX_ERRORS, MAX_PLACES, format_plain, print_summary, to_json
+from scalab.measure.summary import format_plain, print_summary, to_json
 from scalab.measure.tally import Tally
 from scalab.protocol.messages import Reply
 
-EMPTY = Tally(0.0).snapshot(0.0)
+EMPTY = Aggregate().statistics(0.0)
 
 
 def a_run() -> Statistics:
     """Two nodes of which one is slower, a few failures, one request lost on its way."""
     tally = Tally(0.0)
-    tally.sent(127)
+    tally.sent(n=127)
     for n in range(120):
         slow = n % 3 == 0
         reply = Reply(
@@ -41,8 +43,8 @@ def a_run() -> Statistics:
         tally.completed(reply, reply.runtime_s + reply.waittime_s + 0.0005, n / 10)
     for _ in range(3):
         tally.completed(Reply(outcome="rejected", error="queue 'gpu' is full"), 0.0002, 12.0)
-    tally.dropped("disconnected", "connection reset", 12.0)
-    return tally.snapshot(12.0)
+    tally.unanswered("disconnected", "connection reset", 12.0)
+    return tally.current()[""].statistics(12.0, tally.outstanding[0])
 
 
 AT_100_COLUMNS = """\
@@ -63,8 +65,8 @@ Nodes (2)
               served   share  failed  run p50     p95     max  run times
   gpu-node-1      80  66.7 %       1   106 ms  111 ms  112 ms  ██▁
   gpu-node-2      40  33.3 %       1   186 ms  191 ms  192 ms            ▂█
-  served: gpu-node-1 has 2.00x that of gpu-node-2
-  run p50: gpu-node-2 has 1.75x that of gpu-node-1
+  gpu-node-2: runs take 1.75x as long as on the others (median 186 ms, usual 106 ms)
+  fairness 0.90 (1 = all served alike)
 
 Devices
                        served  share  failed  run p50     p95     max  run times
@@ -75,7 +77,8 @@ Pods (3)
   backend-7d9f8b6c5d-0      40  33.3 %       1   186 ms  191 ms  192 ms            ▂█
   backend-7d9f8b6c5d-1      40  33.3 %       0   106 ms  111 ms  112 ms  ██▁
   backend-7d9f8b6c5d-2      40  33.3 %       1   106 ms  111 ms  112 ms  ██▁
-  run p50: backend-7d9f8b6c5d-0 has 1.75x that of backend-7d9f8b6c5d-1
+  backend-7d9f8b6c5d-0: runs take 1.75x as long as on the others (median 186 ms, usual 106 ms)
+  fairness 1.00 (1 = all served alike)
 
 Errors
   3  queue 'gpu' is full
@@ -157,7 +160,7 @@ def test_nothing_but_failures() -> None:
     tally = Tally(0.0)
     tally.sent()
     tally.completed(Reply(outcome="rejected", error="full"), 0.001, 1.0)
-    out = format_plain(tally.snapshot(2.0))
+    out = format_plain(tally.current()[""].statistics(2.0))
     assert "failed       1  100 % · rejected 1" in out
     assert re.search(r"run +- +- +- +- +- +- +- +-\n", out)
     assert re.search(r"total +1.00 ms", out)
@@ -184,15 +187,36 @@ def test_the_most_frequent_errors_are_shown() -> None:
     ("places", "hints"),
     [
         ([place("a", 100)], []),
-        ([place("a", 100), place("b", 105)], ["even: served and run p50 differ by at most 10%"]),
-        ([place("a", 100), place("b", 150)], ["served: b has 1.50x that of a"]),
-        ([place("a", 99), place("b", 99, 0.3)], ["run p50: b has 3.00x that of a"]),
         ([place("a", 100), place("b", 3, 0.3)], []),  # too few to tell
+        (
+            [place("a", 100), place("b", 105)],
+            ["fairness 1.00 (1 = all served alike) · none stands out"],
+        ),
+        (
+            [place("a", 99), place("b", 99), place("c", 99, 0.3)],
+            [
+                "c: runs take 3.00x as long as on the others (median 300 ms, usual 100 ms)",
+                "fairness 1.00 (1 = all served alike)",
+            ],
+        ),
+        (
+            [place(f"slow{n}", 100, 0.9) for n in range(5)]
+            + [place(f"p{n}", 300) for n in range(8)],
+            [
+                *(
+                    f"slow{n}: runs take 9.00x as long as on the others "
+                    "(median 900 ms, usual 100 ms)"
+                    for n in range(3)
+                ),
+                "fairness 0.84 (1 = all served alike) · 2 more stand out",
+            ],
+        ),
     ],
 )
 def test_who_holds_it_back_is_told(places: list[Place], hints: list[str]) -> None:
     lines = format_plain(with_places(*places)).splitlines()
-    assert [line.strip() for line in lines if re.match(r"  (even|served|run p50):", line)] == hints
+    told = [line.strip() for line in lines if re.match(r"  (fairness|\S+: runs|\d+ more)", line)]
+    assert told == hints
 
 
 def test_a_slow_place_is_marked() -> None:
@@ -291,3 +315,35 @@ def test_json_has_plain_names_and_numbers() -> None:
         "count": 34,  # of its runs, those from 0.1818 s on
     }
     assert to_json(EMPTY)["run"]["p50_s"] == 0
+
+
+def an_open_loop() -> Statistics:
+    """Requests that were late, one of them for want of room, and some that were never sent."""
+    tally = Tally(0.0)
+    tally.sent(n=4)
+    for delay_s, held in ((0.001, False), (0.002, False), (0.5, True)):
+        tally.delayed(delay_s, held)
+        reply = Reply(node="n", runtime_s=0.1, outcome="success")
+        tally.completed(reply, 0.1, 1.0, corrected_s=0.1 + delay_s)
+    tally.dropped(7)
+    tally.aborted()
+    return tally.current()[""].statistics(1.0)
+
+
+def test_what_was_not_sent_as_wanted_is_told() -> None:
+    lines = format_plain(an_open_loop()).splitlines()
+    assert lines[3:6] == [
+        "  dropped      7  arrivals that were wanted and never sent",
+        "  held         1  sent late: the limit of requests in flight was reached",
+        "  aborted      1  given up at the end of the run, neither failed nor completed",
+    ]
+
+
+def test_times_from_the_intended_time_of_an_open_loop() -> None:
+    out = format_plain(an_open_loop())
+    assert re.search(r"\n  corrected +101 ms .* 600 ms\n  delay +1.00 ms .* 500 ms\n", out)
+    assert "corrected" not in format_plain(a_run())
+    json = orjson.loads(orjson.dumps(to_json(an_open_loop())))
+    assert (json["sent"], json["dropped"], json["held"], json["aborted"]) == (4, 7, 1, 1)
+    counts = [json[name]["count"] for name in ("corrected", "delay", "late")]
+    assert counts == [3, 3, 2]

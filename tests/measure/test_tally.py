@@ -7,9 +7,11 @@ from collections import Counter
 import pytest
 from hypothesis import given, strategies as st
 
-from scalab.measure import tally as tally_module
+from scalab.measure import aggregate as aggregate_module, tally as tally_module
+from scalab.measure.aggregate import Aggregate, merged
+from scalab.measure.counts import OTHERS
 from scalab.measure.statistics import ErrorCount, Place, Spread, Statistics
-from scalab.measure.tally import MAX_NAME, MAX_TEXT, OTHERS, Tally, outcome_of
+from scalab.measure.tally import MAX_NAME, MAX_TEXT, Tally, outcome_of
 from scalab.protocol.messages import Reply
 
 OUTCOMES = ["success", "failure", "timeout", "lost", "cancelled", "rejected", "disconnected"]
@@ -23,12 +25,17 @@ def ran(node: str = "n1", run_s: float = 0.1, **fields: object) -> Reply:
     return Reply(**{**values, **fields})  # type: ignore[arg-type]
 
 
+def counted(tally: Tally, window_s: float = 2.0) -> Statistics:
+    whole = merged(list(tally.current().values()))
+    return whole.statistics(window_s, sum(tally.outstanding))
+
+
 def tallied(*replies: Reply, total_s: float = 1.0) -> Statistics:
     tally = Tally(0.0)
-    tally.sent(len(replies))
+    tally.sent(n=len(replies))
     for reply in replies:
         tally.completed(reply, total_s, 1.0)
-    return tally.snapshot(2.0)
+    return counted(tally)
 
 
 def names(places: tuple[Place, ...]) -> list[str]:
@@ -119,11 +126,11 @@ def test_failures_are_told_by_kind_place_and_text() -> None:
 
 def test_ended_without_a_reply() -> None:
     tally = Tally(0.0)
-    tally.sent(5)
-    tally.dropped("disconnected", "connection reset", 1.0)
-    tally.aborted(3)
-    statistics = tally.snapshot(2.0)
-    assert statistics.outstanding == 1
+    tally.sent(n=5)
+    tally.unanswered("disconnected", "connection reset", 1.0)
+    assert tally.aborted() == 4
+    statistics = counted(tally)
+    assert (statistics.outstanding, statistics.aborted) == (0, 4)
     assert (statistics.completed, statistics.succeeded, statistics.failed) == (0, 0, 1)
     assert statistics.failures == {"disconnected": 1}
     assert statistics.throughput == 0
@@ -132,20 +139,16 @@ def test_ended_without_a_reply() -> None:
     assert tally.recent_failure_rate(1.0) == 1
 
 
-def test_reset_starts_a_window_and_keeps_what_is_outstanding() -> None:
+def test_a_cut_starts_an_interval_and_keeps_what_is_outstanding() -> None:
     tally = Tally(10.0)
-    tally.sent(4)
+    tally.sent(n=4)
     tally.completed(ran(attempts=2), 1.0, 11.0)
     tally.completed(ran(outcome="failure", error="boom"), 1.0, 12.0)
-    assert tally.throughput(14.0) == 0.5
-    tally.reset(14.0)
-    assert tally.snapshot(16.0) == Statistics(
-        window_s=2.0, outstanding=2, completed=0, succeeded=0, failed=0, failures={},
-        throughput=0.0, wait=Spread(), run=Spread(), overhead=Spread(), total=Spread(),
-        nodes=(), devices=(), pods=(), errors=(),
-    )  # fmt: skip
+    first = tally.cut()[""].statistics(4.0)
+    assert (first.sent, first.completed, first.failed, first.throughput) == (4, 2, 1, 0.5)
+    assert tally.current() == {"": Aggregate()}
     tally.completed(ran("n2"), 1.0, 17.0)
-    statistics = tally.snapshot(18.0)
+    statistics = counted(tally, window_s=4.0)
     assert (statistics.outstanding, statistics.completed, statistics.throughput) == (1, 1, 0.25)
     assert names(statistics.nodes) == ["n2"]
 
@@ -154,16 +157,42 @@ def test_a_window_without_length_has_no_throughput() -> None:
     tally = Tally(5.0)
     tally.sent()
     tally.completed(ran(), 0.0, 5.0)
-    assert tally.snapshot(5.0).throughput == 0
-    assert tally.snapshot(4.0).window_s == 0
+    assert counted(tally, window_s=0.0).throughput == 0
 
 
-def test_recent_rate_outlives_the_window() -> None:
+def test_queues_are_counted_apart() -> None:
+    tally = Tally(0.0, ["a", "b"])
+    tally.sent(0)
+    tally.sent(1, 3)
+    tally.completed(ran("n1"), 1.0, 1.0, 1)
+    tally.unanswered("disconnected", "gone", 1.0, 1)
+    tally.dropped(2, 0)
+    queues = tally.cut()
+    assert (queues["a"].sent, queues["a"].completed, queues["a"].dropped) == (1, 0, 2)
+    assert (queues["b"].sent, queues["b"].completed, queues["b"].failed) == (3, 1, 1)
+    assert tally.outstanding == [1, 1]
+    assert list(queues["a"].nodes) == []
+
+
+def test_an_open_loop_has_two_latencies_and_tells_who_was_late() -> None:
+    tally = Tally(0.0)
+    tally.sent(n=3)
+    tally.delayed(0.001, held=False)
+    tally.delayed(2.0, held=True)
+    tally.delayed(0.003, held=False)
+    tally.completed(ran(), 0.5, 3.0, corrected_s=2.5)
+    statistics = counted(tally)
+    assert (statistics.total.max_s, statistics.corrected.max_s) == (0.5, 2.5)
+    assert (statistics.delay.count, statistics.delay.max_s, statistics.held) == (3, 2.0, 1)
+    assert (statistics.late.count, statistics.late.max_s) == (2, 0.003)
+
+
+def test_recent_rate_outlives_the_interval() -> None:
     tally = Tally(0.0)
     for n in range(1, 501):
         tally.sent()
         tally.completed(ran(), 0.1, n / 100)
-    tally.reset(5.0)
+    tally.cut()
     assert tally.recent_rate(5.0) == pytest.approx(100, rel=0.06)
 
 
@@ -182,7 +211,7 @@ def test_places_can_be_left_out() -> None:
     tally = Tally(0.0)
     tally.sent()
     tally.completed(ran(), 1.0, 1.0)
-    statistics = tally.snapshot(1.0, places=False)
+    statistics = tally.current()[""].statistics(1.0, places=False)
     assert (statistics.nodes, statistics.devices, statistics.pods) == ((), (), ())
     assert statistics.run.count == 1
 
@@ -221,19 +250,20 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, limit in {
         "MAX_PLACES": 5, "MAX_LINKS": 3, "MAX_ERRORS": 4, "MAX_PLACE_ERRORS": 2, "_MAX_ROUTES": 6,
     }.items():  # fmt: skip
-        monkeypatch.setattr(tally_module, name, limit)
+        for module in (aggregate_module, tally_module):
+            monkeypatch.setattr(module, name, limit, raising=hasattr(module, name))
 
 
 @pytest.mark.usefixtures("small_limits")
 def test_memory_is_bounded_and_nothing_is_uncounted() -> None:
     tally = Tally(0.0)
-    tally.sent(200)
+    tally.sent(n=200)
     for i in range(200):
         name = str(i % 20)
         reply = ran(f"n{name}", pod=f"p{i}", device="d", outcome="failure", error=f"error {i}")
         tally.completed(reply, 1.0, 1.0)
-    assert len(tally._routes) == 6
-    statistics = tally.snapshot(2.0)
+    assert len(tally._routes[0]) == 6
+    statistics = counted(tally)
     for places in (statistics.nodes, statistics.pods):
         assert len(places) == 6
         assert places[0].name == OTHERS
@@ -256,7 +286,7 @@ steps = st.lists(
             st.sampled_from(["", "n1", "n2"]),
             st.sampled_from(["", "p1", "p2", "p3"]),
         ),
-        st.tuples(st.sampled_from(["sent", "dropped", "aborted", "reset"])),
+        st.tuples(st.sampled_from(["sent", "unanswered", "cut"])),
     ),
     max_size=60,
 )
@@ -267,27 +297,28 @@ def test_every_request_is_counted_once(steps: list[tuple[str, ...]]) -> None:
     tally = Tally(0.0)
     sent = ended = 0
     window: list[tuple[str, ...]] = []
+    cuts: list[Aggregate] = []
     for i, step in enumerate(steps, 1):
         match step:
             case ("sent",):
-                tally.sent(2)
+                tally.sent(n=2)
                 sent += 2
                 continue
-            case ("reset",):
-                tally.reset(float(i))
-                window.clear()
+            case ("cut",):
+                cuts.append(tally.cut()[""])
                 continue
-            case ("dropped",):
-                tally.dropped("disconnected", "gone", float(i))
+            case ("unanswered",):
+                tally.unanswered("disconnected", "gone", float(i))
                 window.append(step)
-            case ("aborted",):
-                tally.aborted()
             case (_, outcome, node, pod):
                 reply = Reply(outcome=outcome, node=node, pod=pod, runtime_s=0.1)
                 tally.completed(reply, 0.2, float(i))
                 window.append(step)
         ended += 1
-    statistics = tally.snapshot(100.0)
+    whole = Aggregate()
+    for cut in [*cuts, *tally.current().values()]:
+        whole.merge(cut)
+    statistics = whole.statistics(100.0, sum(tally.outstanding))
     replies = [step[1:] for step in window if step[0] == "completed"]
     outcomes = Counter(outcome for outcome, _, _ in replies)
     dropped = len(window) - len(replies)

@@ -1,0 +1,1 @@
+"""What a load sends and when, without I/O: levels over time, arrivals, pacing and scenarios."""

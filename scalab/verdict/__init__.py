@@ -1,0 +1,1 @@
+"""Judging a run: figures by name, thresholds, self-checks, comparisons; without I/O."""
