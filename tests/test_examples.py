@@ -95,6 +95,13 @@ def places(output: str, title: str) -> dict[str, tuple[int, int]]:
     return {row[0]: (int(row[1]), int(row[4])) for row in rows if row[3:4] == ["%"]}
 
 
+def named(output: str, kind: str) -> list[str]:
+    """Return the places of a kind that has a line instead of a table."""
+    line = re.search(rf"^  {kind} \d+ +(.*(?:\n {{10,}}.*)*)", output, re.MULTILINE)
+    assert line, output
+    return sorted(part.split()[0] for part in re.split(r" · |\n +", line[1]) if part)
+
+
 def count(output: str, what: str) -> int:
     match = re.search(rf"^  {what} +(\d+)\b", output, re.MULTILINE)
     assert match, output
@@ -116,14 +123,11 @@ def test_transcode(example: Example) -> None:
     output = example.run("transcode", REQUESTS=8, CLIP_S=1)
     assert (count(output, "completed"), count(output, "failed")) == (8, 0)
     # At least one request each, since all four slots are free when the first four come.
-    for title, names in (
-        ("Nodes", ["node-a", "node-b"]),
-        ("Devices", ["clip-0.mp4", "clip-1.mp4"]),
-        ("Pods", ["transcode-node-a", "transcode-node-b"]),
-    ):
-        table = places(output, title)
-        assert sorted(table) == names
-        assert sum(served for served, _ in table.values()) == 8
+    devices = places(output, "Devices")
+    assert sorted(devices) == ["clip-0.mp4", "clip-1.mp4"]
+    assert sum(served for served, _ in devices.values()) == 8
+    assert named(output, "nodes") == ["node-a", "node-b"]
+    assert named(output, "pods") == ["transcode-node-a", "transcode-node-b"]
     made = re.findall(
         r" ([1-9]\d*) .* (node-[ab]/clip-[01]\.mp4\.small\.mkv)$", output, re.MULTILINE
     )
@@ -152,7 +156,7 @@ def test_cpu(example: Example) -> None:
     assert all(float(rate) > 0 for _, rate, _ in steps)
     assert [times == "-" for _, _, times in steps] == [True, False, False]
     assert count(output, "failed") == 0
-    assert sorted(places(output, "Pods")) == ["burn-1", "burn-2", "burn-3", "burn-4"]
+    assert named(output, "pods") == ["burn-1", "burn-2", "burn-3", "burn-4"]
 
 
 def test_failing(example: Example) -> None:
@@ -183,6 +187,33 @@ def test_hanging(example: Example) -> None:
     assert section(output, "Errors") == ["  2  run-time limit of 0.5 s reached"]
     assert '"Retcode":124' in output
     assert output.endswith("no process is left\n")
+
+
+SHORT = """
+thresholds = ["rate >= 5/s", "failures < 1%"]
+[load]
+stages = ["0→20/s@1s", "20/s@2s"]
+[[queues]]
+name = "media"
+args = ["{item}"]
+draw = { list = ["0.01", "0.02"] }
+[[queues]]
+name = "thumbs"
+args = ["0.01"]
+"""
+
+
+def test_scenario(example: Example, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("scenario")
+    (folder / "short.toml").write_text(SHORT)
+    output = example.run("scenario", SCENARIO=folder / "short.toml", OUT=folder / "out")
+    assert "Load: open loop" in output
+    assert "PASSED All 2 thresholds hold" in output
+    assert count(output, "failed") == 0
+    assert (folder / "out" / "run.jsonl").stat().st_size > 1000
+    page = (folder / "out" / "report.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "PASSED" in page.upper()
 
 
 def test_classic(example: Example) -> None:

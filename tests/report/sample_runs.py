@@ -116,7 +116,7 @@ def records(
     if ended:
         yield End(
             at_s=float(seconds),
-            reason="duration",
+            reason="time",
             thresholds=tuple(thresholds),
             checks=tuple(checks),
         )

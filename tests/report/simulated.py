@@ -87,7 +87,7 @@ def simulated(*, open_loop: bool = True, devices: int = 8, seed: int = 1) -> Run
         builder.add(interval)
     for event in EVENTS:
         builder.add(event)
-    builder.add(End(at_s=137.0, reason="stages", thresholds=THRESHOLDS, checks=CHECKS))
+    builder.add(End(at_s=137.0, reason="time", thresholds=THRESHOLDS, checks=CHECKS))
     return builder.run()
 
 

@@ -234,7 +234,7 @@ def test_it_says_what_became_of_the_run() -> None:
 
     for said in (
         "media mix FAILED 1 of 3 thresholds crossed. 1 caveat: see the checks.",
-        "run 7f3a91c2 started 2026-11-24T11:00:00.123Z went through its stages, 137 s",
+        "run 7f3a91c2 started 2026-11-24T11:00:00.123Z ran its time, 137 s",
         "✗ crossed p95(total) < 2 3.91 s",
         "✓ holds rate >= 20 29.3/s",
         "! caveat rate-reached 93 % of the arrivals asked for were sent",
@@ -295,7 +295,7 @@ def test_failures_are_told_though_nothing_else_can_be_trusted() -> None:
     ("reason", "said"),
     [
         ("stopped", "was stopped"),
-        ("duration, stopped", "ran its time or was stopped"),
+        ("time, stopped", "ran its time or was stopped"),
         ("mis\x1b", r"ended: mis\x1b"),
     ],
 )

@@ -32,7 +32,7 @@ def test_it_says_what_the_other_formats_show(report: Report) -> None:
     assert next(iter(found)) == "report"
     assert found["report"] == VERSION == 1
     assert found["run"]["id"] == "7f3a91c2"
-    assert found["run"]["end"] == {"at_s": 20.0, "reason": "duration", "error": ""}
+    assert found["run"]["end"] == {"at_s": 20.0, "reason": "time", "error": ""}
     assert found["run"]["command"] == ["client", "--frontend", "fe:9997"]
     assert found["verdict"]["state"] == "failed"
     assert found["thresholds"] == [attrs.asdict(judged) for judged in THRESHOLDS]

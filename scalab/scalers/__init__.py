@@ -1,0 +1,1 @@
+"""What changes the number of workers: this machine, a Kubernetes Deployment, a command."""

@@ -1,0 +1,1 @@
+"""The role that doubles the workers, measures each step, and gives the verdict."""
