@@ -61,7 +61,7 @@ class Recording:
         self._phases: Phases | None = None
         self._cut_at = self._begun = trio.current_time()
         self._cpu_s = time.process_time()
-        self._stage, self._level = 0, 0.0
+        self._stage, self._level, self._changes_at = 0, 0.0, inf
 
     # --- the run's clock -----------------------------------------------------------------------
 
@@ -135,8 +135,9 @@ class Recording:
         return any(part != _NOTHING for part in self.load.tally.current().values())
 
     def _level_before(self, now: float) -> float:
-        """Return the level just before ``now``, at which it may jump."""
-        return self.load.curve.level(max(now - _INSTANT_S, self._cut_at))
+        """Return the level just before ``now``, or before the stage ended, if a cut is late."""
+        end = min(now, self._changes_at) - _INSTANT_S
+        return self.load.curve.level(max(end, self._cut_at))
 
     def _enter(self, now: float) -> None:
         """Begin an interval, and find out which phase it is in."""
@@ -146,6 +147,7 @@ class Recording:
         if phase != self.phase:
             self.phase, self._present = phase, Window()
         self._stage = self._phases.stage_at(now)
+        self._changes_at = self._phases.next_change(now)
         self._level = self.load.curve.level(now)
 
     def load_changed(self, now: float) -> None:

@@ -191,6 +191,18 @@ async def test_warm_up_ramps_and_pauses_are_not_measured(autojump_clock: MockClo
     assert stages_measured[3].statistics().throughput == pytest.approx(4.0, abs=0.6)
 
 
+async def test_a_late_cut_leaves_a_held_level_held(autojump_clock: MockClock) -> None:
+    """A busy loop cuts after the stage has changed; what it cuts is of the stage before."""
+    run = Run(takes(0.1), stages="4@3s, 4→8@2s, 8@3s")
+    cut = run.recording.cut
+    run.recording.cut = lambda now: cut(now + 0.002)  # type: ignore[method-assign]
+    await run.to_its_end()
+
+    stages = run.recording.run().stages
+    assert [stages[i].duration_s for i in (0, 2)] == pytest.approx([3.0, 3.0], abs=0.01)
+    assert stages[0].asked == pytest.approx(12.0, abs=0.05)
+
+
 async def test_a_change_begins_a_window_and_is_on_record(autojump_clock: MockClock) -> None:
     run = Run(takes(0.1), rate="10/s", duration_s=10)
     await run.to_its_end((4.05, lambda: run.live.set_level(20.0)))
