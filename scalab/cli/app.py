@@ -26,6 +26,7 @@ from .demo import demo
 from .fakedev import app as fakedev
 from .frontend import frontend
 from .report import report
+from .validate import validate
 
 # The base of typer's parameter errors: any misuse of the command line.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -58,7 +59,7 @@ def _finite(command: Callable[..., int]) -> Callable[..., int]:
     return checked
 
 
-for command in (frontend, backend, client, report, compare, demo):
+for command in (frontend, backend, client, validate, report, compare, demo):
     app.command()(_finite(command))
 app.add_typer(fakedev, name="fakedev")
 

@@ -83,7 +83,7 @@ class Recording:
         self.header, self._record, self._has_header = header, RunBuilder(header), True
         self.unwritten.append(header)
         for record in self._before:
-            self._add(record)
+            self.add(record)
 
     def seconds(self, at: float) -> float:
         """Return a time of the monotonic clock as seconds since the run's start."""
@@ -124,7 +124,7 @@ class Recording:
             queues=self.load.tally.cut(),
         )
         self._cut_at, self._cpu_s = now, cpu_s
-        self._add(interval)
+        self.add(interval)
         self._present.add(interval)
         if interval.duration_s:
             self.rates.append(interval.whole.completed / interval.duration_s)
@@ -165,7 +165,8 @@ class Recording:
 
     # --- the record ----------------------------------------------------------------------------
 
-    def _add(self, record: Record) -> None:
+    def add(self, record: Record) -> None:
+        """Append a record."""
         if not self._has_header:
             self._before.append(record)
             return
@@ -178,7 +179,7 @@ class Recording:
 
     def _add_event(self, at: float, kind: str, text: str, level: float | None = None) -> None:
         self.events.append(text)
-        self._add(Event(at_s=self.seconds(at), kind=kind, text=text, level=level))
+        self.add(Event(at_s=self.seconds(at), kind=kind, text=text, level=level))
 
     def _take_events(self) -> None:
         for at, kind, text in self.load.happened:
@@ -201,7 +202,7 @@ class Recording:
         now = trio.current_time()
         self.cut(now)
         self._take_events()
-        self._add(
+        self.add(
             End(
                 at_s=self.seconds(now),
                 reason=reason,

@@ -95,3 +95,9 @@ class Statistics:
     """From the intended time of sending to sending."""
     late: Spread = Spread()
     """The same of the requests that had room all the time: how late the client itself was."""
+
+    @classmethod
+    def empty(cls) -> Statistics:
+        """Return those of a window in which nothing has happened."""
+        none = Spread()
+        return cls(0.0, 0, 0, 0, 0, {}, 0.0, none, none, none, none, (), (), (), ())

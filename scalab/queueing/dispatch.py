@@ -102,7 +102,7 @@ class Dispatcher:
         self._seq += 1
         item = Item(
             self._seq, queue, client, request.id, request.args, request.limit_s, now,
-            waiting_since=now,
+            since=now,
         )  # fmt: skip
         queue.counters.accepted += 1
         queue.waiting.append(item)
@@ -165,7 +165,7 @@ class Dispatcher:
         Raises:
             RejectedError: ``unknown_queue``.
         """
-        worker = Worker(self._queue(queue_name), port, slots, wait, once, node, pod)
+        worker = Worker(self._queue(queue_name), port, slots, wait, once, node, pod, now)
         worker.queue.workers.add(worker)
         worker.draining = self.draining
         self._offer(worker, now)
@@ -191,6 +191,7 @@ class Dispatcher:
             outcome = CANCELLED
         reply.reason, reply.retry = "", False  # these are the frontend's to say
         self._note_run(item, worker, reply)
+        worker.count(reply.device, outcome)
         self._end(item, outcome, reply, now)
         self._offer(worker, now)
         return item
@@ -283,7 +284,8 @@ class Dispatcher:
         item.token = str(self._token)
         item.state = State.RUNNING
         item.worker = worker
-        item.waited_s += now - item.waiting_since
+        item.waited_s += now - item.since
+        item.since = now
         item.attempts += 1
         item.queue.running += 1
         item.queue.counters.delivered += 1
@@ -313,12 +315,12 @@ class Dispatcher:
         else:
             item.queue.counters.redelivered[reason] += 1
             item.state = State.WAITING
-            item.waiting_since = now
+            item.since = now
             item.queue.waiting.put_back(item)
 
     def _drop(self, item: Item, outcome: str, reply: Reply, now: float) -> None:
         item.queue.waiting.remove(item)
-        item.waited_s += now - item.waiting_since
+        item.waited_s += now - item.since
         self._end(item, outcome, reply, now)
 
     def _note_run(self, item: Item, worker: Worker, reply: Reply) -> None:

@@ -48,7 +48,8 @@ class Item:
     limit_s: float
     accepted_at: float
     state: State = State.WAITING
-    waiting_since: float = 0.0
+    since: float = 0.0
+    """When it began to wait, or was handed over: its present state."""
     waited_s: float = 0.0
     """Time in the queue, summed over redeliveries."""
     attempts: int = 0

@@ -6,10 +6,19 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from scalab.protocol.messages import FAILURE, TIMEOUT
+
 from .item import Item
 
 if TYPE_CHECKING:
     from .queue import Queue
+
+MAX_DEVICES = 64
+"""Devices of a backend that are counted each by its name."""
+OTHER_DEVICES = "other devices"
+"""The name under which the rest is counted."""
+
+_FAILED = (FAILURE, TIMEOUT)
 
 
 class WorkerPort(Protocol):
@@ -42,11 +51,28 @@ class Worker:
     """Takes one item and no more."""
     node: str = ""
     pod: str = ""
+    since: float = 0.0
+    """When it connected, by the dispatcher's caller's clock."""
+    address: str = ""
+    """Where its connection comes from, if its port says so."""
     running: dict[str, Item] = attrs.Factory(dict)
     """By token."""
     resting: bool = False
     """Told ``empty``, and has not pulled since."""
     draining: bool = False
+    finished: dict[str, int] = attrs.Factory(dict)
+    """Items that it has replied to, by the device that its replies name."""
+    failed: int = 0
+    """Those of them that failed or ran into their limit."""
+
+    def count(self, device: str, outcome: str) -> None:
+        """Count an item that has ended here."""
+        finished = self.finished
+        if device not in finished and len(finished) >= MAX_DEVICES:
+            device = OTHER_DEVICES
+        finished[device] = finished.get(device, 0) + 1
+        if outcome in _FAILED:
+            self.failed += 1
 
     @property
     def free(self) -> int:

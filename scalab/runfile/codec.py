@@ -20,6 +20,7 @@ from scalab.errors import ConfigError
 from scalab.load.curve import Stage
 from scalab.load.scenario import ClosedLoad, OpenLoad, Scenario
 from scalab.measure.aggregate import Aggregate
+from scalab.measure.batches import Estimate
 from scalab.measure.interval import Interval
 from scalab.protocol.text import printable
 
@@ -33,12 +34,16 @@ from .counted import (
     object_from,
     text_from,
 )
-from .records import FORMAT, End, Event, Header, Record
+from .records import FORMAT, Decision, End, Event, Header, Record, StepResult, Validation
+from .steps import Bar, bar_from, batches_from, finite_from
 
 TYPES: Final[dict[str, type[Record]]] = {
     "run": Header,
     "event": Event,
     "interval": Interval,
+    "step": StepResult,
+    "decision": Decision,
+    "validation": Validation,
     "end": End,
 }
 _NAMES = {cls: name for name, cls in TYPES.items()}
@@ -212,6 +217,28 @@ def _tagged(loop: str, write: Callable[[Any], dict[str, Any]]) -> Callable[[Any]
     return lambda load: {"loop": loop, **write(load)}
 
 
+def _make_steps(*, detailed: bool) -> cattrs.Converter:
+    """Make a converter for a validation's records, whose figures are all finite."""
+    converter = _make_converter(exact=False, detailed=detailed)
+    converter.register_structure_hook(float, lambda value, _: finite_from(value))
+    converter.register_structure_hook_func(lambda cls: cls == Bar, lambda value, _: bar_from(value))
+    # Infinity is written as null, as JSON has none.
+    batches = override(struct_hook=lambda value, _: batches_from(value))
+    converter.register_structure_hook(Estimate, _objects(Estimate, converter, batches=batches))
+    read: Any = _objects(Validation, converter)
+    apart = {"steps": [], "decisions": []}
+    converter.register_structure_hook(
+        Validation, lambda value, _: read({**object_from(value), **apart}, Validation)
+    )
+    converter.register_unstructure_hook(
+        Validation,
+        make_dict_unstructure_fn(
+            Validation, converter, steps=override(omit=True), decisions=override(omit=True)
+        ),
+    )
+    return converter
+
+
 def _make_records(*, detailed: bool) -> cattrs.Converter:
     scenarios = _make_converter(exact=True, detailed=detailed)
     converter = _make_converter(exact=False, detailed=detailed)
@@ -219,6 +246,10 @@ def _make_records(*, detailed: bool) -> cattrs.Converter:
     converter.register_unstructure_hook(Scenario, scenarios.get_unstructure_hook(Scenario))
     converter.register_structure_hook(Aggregate, lambda value, _: aggregate_from(value))
     converter.register_unstructure_hook(Aggregate, aggregate_json)
+    steps = _make_steps(detailed=detailed)
+    for of_steps in (StepResult, Decision, Validation):
+        converter.register_structure_hook(of_steps, steps.get_structure_hook(of_steps))
+        converter.register_unstructure_hook(of_steps, steps.get_unstructure_hook(of_steps))
     moment = override(struct_hook=_moment)
     converter.register_structure_hook(Header, _objects(Header, converter, started_at=moment))
     micro = override(unstruct_hook=_micro)

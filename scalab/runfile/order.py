@@ -5,7 +5,8 @@ from __future__ import annotations
 from scalab.measure.interval import Interval
 
 from .counted import MAX_FAILURE_KINDS
-from .records import End, Header, Record
+from .records import Decision, End, Header, Record, StepResult, Validation
+from .steps import Steps
 
 _ROUNDED_S = 2e-6  # the end of an interval and the start of the next one are rounded each
 
@@ -24,6 +25,7 @@ class Order:
         self._kinds: set[str] = set()
         self._to_s = 0.0
         self._ended = False
+        self._steps = Steps()
 
     def check(self, record: Record) -> None:
         """Check the next record.
@@ -36,6 +38,9 @@ class Order:
         self._ended = isinstance(record, End)
         if isinstance(record, Interval):
             self._check_interval(record)
+        elif isinstance(record, StepResult | Decision | Validation):
+            self._steps.check(record)
+            self._steps.add(record)
 
     def _check_interval(self, interval: Interval) -> None:
         if interval.from_s < self._to_s - _ROUNDED_S:

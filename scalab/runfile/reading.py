@@ -19,7 +19,8 @@ from scalab.measure.window import GROUPS, Window
 from .files import RunFile
 from .grouping import grouped
 from .order import Order
-from .records import End, Event, Header, Record
+from .records import Decision, End, Event, Header, Record, StepResult, Validation
+from .steps import Steps
 from .timelines import CoarseMeasuredTimeline, CoarseTimeline, MeasuredTimeline
 
 TIMELINE: Final = 600
@@ -87,6 +88,11 @@ class Run:
     """What a reader of the figures must know, one line each."""
     parts: tuple[Header, ...] = ()
     """Of the runs that were merged; empty if this is one client's own."""
+    steps: tuple[StepResult, ...] = ()
+    """Of a validation, like the next two; empty if this is no validation's run."""
+    decisions: tuple[Decision, ...] = ()
+    validation: Validation | None = None
+    """The verdict, with the steps and decisions; None if it ended before there was one."""
 
     def groups(self, k: int) -> list[Interval]:
         """Return the measured window in at most ``k`` parts of about equal length.
@@ -143,6 +149,7 @@ class RunBuilder:
         self._events = 0
         self._end: End | None = None
         self._load_s = 0.0
+        self._steps = Steps()
 
     def add(self, record: Record) -> None:
         """Add the next record; a header beyond the first says nothing new."""
@@ -150,6 +157,8 @@ class RunBuilder:
             self._add_interval(record)
         elif isinstance(record, Event):
             self._add_event(record)
+        elif isinstance(record, StepResult | Decision | Validation):
+            self._steps.add(record)
         elif isinstance(record, End):
             self._end = record
 
@@ -180,6 +189,9 @@ class RunBuilder:
             load_s=self._load_s,
             problems=(*problems, *([_MANY_STAGES] if self._stages_left_out else [])),
             parts=tuple(parts),
+            steps=tuple(self._steps.steps),
+            decisions=tuple(self._steps.decisions),
+            validation=self._steps.validation,
         )
 
     def _add_interval(self, interval: Interval) -> None:

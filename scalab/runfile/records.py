@@ -8,17 +8,21 @@ import attrs
 
 from scalab.load.scenario import Scenario
 from scalab.measure.interval import Interval
+from scalab.scaling.model import Decision, StepResult, Validation
 from scalab.verdict.results import Checked, Judged
 
 __all__ = (
     "FORMAT",
     "Checked",
+    "Decision",
     "End",
     "Environment",
     "Event",
     "Header",
     "Judged",
     "Record",
+    "StepResult",
+    "Validation",
 )
 
 FORMAT: Final = 1
@@ -79,4 +83,4 @@ class End:
     checks: tuple[Checked, ...] = ()
 
 
-Record = Header | Event | Interval | End
+Record = Header | Event | Interval | StepResult | Decision | Validation | End

@@ -72,3 +72,5 @@ class Validation:
     decisions: tuple[Decision, ...]
     blame: tuple[str, ...] = ()
     """A sentence about each device or node that holds back or fails."""
+    too_many_failures: bool = False
+    """Whether more requests failed than may; the outcome is FAIL then, whatever the ratios."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -261,3 +263,21 @@ async def test_queues_share_the_load_by_weight_and_the_same_seed_makes_the_same_
     assert [queue for queue, _ in first] != [queue for queue, _ in other]
     share = sum(queue == 0 for queue, _ in first) / len(first)
     assert share == pytest.approx(0.75, abs=0.08)
+
+
+async def test_memory_does_not_grow_with_the_length_of_a_run(autojump_clock: MockClock) -> None:
+    """Three hours, in which everything that can differ does."""
+    rng = random.Random(1)
+    run = Run(lambda _: rng.lognormvariate(-2, 0.5), rate="3/s", duration_s=3 * 3600)
+    kept: dict[int, int] = {}
+
+    def look() -> None:
+        run.recording.unwritten.clear()  # as the writer does
+        run.sent.clear()
+        gc.collect()
+        kept[len(kept)] = len(gc.get_objects())
+
+    await run.to_its_end(*((at_s, look) for at_s in (3600, 5400, 7200, 10700)))
+
+    assert run.live.statistics().completed > 30_000
+    assert max(kept.values()) < 1.1 * kept[0]

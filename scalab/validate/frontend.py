@@ -1,0 +1,71 @@
+"""What the frontend says of its queues, which is what a validation goes by."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+
+from scalab.errors import UnreachableError
+from scalab.protocol.text import printable
+from scalab.runtime.fetch import fetch
+from scalab.runtime.net import Address
+
+
+@attrs.frozen(kw_only=True)
+class QueueState:
+    """A queue at one moment, as ``/api/queues`` tells it."""
+
+    waiting: int
+    running: int
+    slots: int
+    """Slots of connected backends that take items, busy ones included."""
+    leaving: int
+    """Slots of backends that finish and take no more."""
+    completed: dict[str, int]
+    """Items that ended, by outcome."""
+    redelivered: int
+    """Items that went back into the queue because their backend was lost or gave them back."""
+
+
+class FrontendWatch:
+    """Asks a frontend's HTTP port about a queue.
+
+    Args:
+        http: Where it listens for HTTP.
+        queue: Which queue.
+    """
+
+    def __init__(self, http: Address, queue: str) -> None:
+        self._url = f"http://{http}/api/queues"
+        self._http = http
+        self._queue = queue
+
+    async def state(self) -> QueueState:
+        """Return how the queue is.
+
+        Raises:
+            UnreachableError: There is no frontend, or it hasn't the queue.
+        """
+        text = await fetch(self._url, "the frontend")
+        try:
+            queue = json.loads(text)["queues"].get(self._queue)
+        except (ValueError, KeyError) as exc:
+            raise UnreachableError(f"{self._url} is no frontend: {exc!r}") from None
+        if queue is None:
+            name = printable(self._queue, 80)
+            raise UnreachableError(f"the frontend at {self._http} has no queue '{name}'")
+        return _state(queue)
+
+
+def _state(queue: dict[str, Any]) -> QueueState:
+    slots = queue["slots"]
+    return QueueState(
+        waiting=queue["waiting"],
+        running=queue["running"],
+        slots=slots["idle"] + slots["busy"],
+        leaving=slots["draining"],
+        completed=dict(queue["completed"]),
+        redelivered=sum(queue["redelivered"].values()),
+    )
