@@ -130,7 +130,7 @@ class Coverage:
 
 
 def coverage(
-    kind: str, workers: int, periods: float, runs: int, seed: int, factor: int = FACTOR
+    kind: str, workers: int, periods: float, runs: int, seed: int, *, factor: int = FACTOR
 ) -> Coverage:
     """Simulate ``runs`` windows of ``periods`` run times each."""
     rng = random.Random(f"{seed} {kind} {workers} {periods} {factor}")

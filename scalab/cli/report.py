@@ -12,6 +12,7 @@ from scalab.protocol.text import printable
 
 if TYPE_CHECKING:
     from scalab.report.model import Report
+    from scalab.report.scaling.model import ScalingReport
     from scalab.runfile.reading import Run
 
 Form = Literal["text", "html", "csv", "json", "junit", "scenario"]
@@ -71,16 +72,37 @@ def report(
     if form == "scenario":
         _write_scenario(run, target)
         return ExitCode.OK
+    if run.steps:
+        if threshold:
+            text = "--threshold is of a client's run; a validation is judged by its steps"
+            raise ConfigError(text)
+        return _report_steps(run, form, target, table, tell=not output)
     made = judged_report(run, threshold or ())
     if form == "text" and target == "-":
         _print(made)
     else:
-        from .output import write_result
-
-        write_result(_written(made, form, table or "intervals"), target)
-        if form == "html" and not output:
-            print(target)  # noqa: T201 - where it is
+        _write(_written(made, form, table or "intervals"), form, target, tell=not output)
     return exit_code(made)
+
+
+def _report_steps(run: Run, form: Form, target: str, table: Table | None, *, tell: bool) -> int:
+    """Show a validation; return the exit code that its verdict means."""
+    from scalab.report.scaling.model import make_scaling_report
+
+    made = make_scaling_report(run)
+    if form == "text" and target == "-":
+        from rich.console import Console
+
+        from scalab.report.scaling.text import print_report
+
+        print_report(Console(highlight=False), made)
+    elif form == "csv":  # the tables are those of any run
+        from scalab.report.judging import judged_report
+
+        _write(_written(judged_report(run), form, table or "intervals"), form, target, tell=tell)
+    else:
+        _write(_written_steps(made, form), form, target, tell=tell)
+    return made.exit_code
 
 
 def _target(files: list[str], form: Form, output: str) -> str:
@@ -107,6 +129,15 @@ def _print(made: Report) -> None:
     print_report(Console(highlight=False), made)
 
 
+def _write(text: str, form: Form, target: str, *, tell: bool) -> None:
+    """Write a report; tell where it is if the user hasn't said so."""
+    from .output import write_result
+
+    write_result(text, target)
+    if form == "html" and tell:
+        print(target)  # noqa: T201 - what was asked for
+
+
 def _written(made: Report, form: Form, table: Table) -> str:
     if form == "html":
         from scalab.report.html import to_html
@@ -125,6 +156,24 @@ def _written(made: Report, form: Form, table: Table) -> str:
 
         return to_junit(made)
     from scalab.report.text import to_text
+
+    return to_text(made)
+
+
+def _written_steps(made: ScalingReport, form: Form) -> str:
+    if form == "html":
+        from scalab.report.scaling.html import to_html
+
+        return to_html(made)
+    if form == "json":
+        from scalab.report.scaling.jsonform import to_json
+
+        return to_json(made)
+    if form == "junit":
+        from scalab.report.scaling.junit import to_junit
+
+        return to_junit(made)
+    from scalab.report.scaling.text import to_text
 
     return to_text(made)
 

@@ -19,91 +19,42 @@ numbers are numbers, and ``info``.
 A value that is no number is answered by ``ERROR`` and the reason, with status 400: scripts that
 look at the body find what they always found, and everything else is not told that all is well.
 
-``/api/stats`` gives the same figures to programs, as one object: ``queue``, ``parallel``,
-``parallel_max``, ``connected``, ``run``, ``loop``, ``level``, ``phase``, ``paused``, and
-``statistics`` as ``scalab.measure.summary.to_json`` has them.
+``/api/stats`` gives the same figures to programs, as one object. ``/`` is the page, and ``/events``
+the stream that keeps it up to date.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import attrs
-import trio
 
 from scalab.errors import ConfigError
 from scalab.load.units import parse_rate
-from scalab.measure.figures import format_duration
-from scalab.measure.statistics import Place, Statistics
-from scalab.measure.summary import format_plain, to_json
 from scalab.protocol.text import printable
 from scalab.runtime.routing import Handler, HttpError, Request, Response, Router
 
-from .page import KINDS, View, render_page, render_panels
+from .answers import View, render_api, render_json, render_plain
+from .aside import Aside
+from .controlled import Controlled
+from .downloads import FILES, render_file
+from .feed import Feed
+from .page import (
+    Notice,
+    render_page,
+    render_panels,
+    render_place,
+    render_table,
+    render_table_page,
+)
+from .placemap import details
+from .scene import KINDS, Scene
 
 TYPES: Final = ("plain", "json", "html")
 
 _NUMBER = re.compile(r"\s*([+-]?[0-9]{1,100})\s*")  # a "+" in a query is a space
-
-
-class Controlled(Protocol):
-    """The client, as far as its control port knows it."""
-
-    @property
-    def queue(self) -> str:
-        """Where its requests go."""
-
-    @property
-    def parallel(self) -> int:
-        """Requests in parallel, as now in force."""
-
-    @property
-    def parallel_max(self) -> int:
-        """The most that there may be."""
-
-    def set_parallel(self, n: int) -> int:
-        """Change the parallelism, begin a new window, and return what is in force."""
-
-    def reset(self) -> None:
-        """Begin a new measuring window."""
-
-    def statistics(self) -> Statistics:
-        """Return what is known of the present window."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether the frontend can be reached."""
-
-    @property
-    def run_id(self) -> str:
-        """Names the run."""
-
-    @property
-    def open_loop(self) -> bool:
-        """Whether a rate is asked for, and no parallelism."""
-
-    @property
-    def level(self) -> float:
-        """What is asked for now: requests in parallel, or per second."""
-
-    @property
-    def phase(self) -> str:
-        """Which part of the run this is."""
-
-    @property
-    def paused(self) -> bool:
-        """Whether nothing is sent because somebody asked for that."""
-
-    def set_level(self, level: float) -> float:
-        """Change the level, begin a new window, and return what is in force."""
-
-    def pause(self) -> None:
-        """Send nothing until ``resume``."""
-
-    def resume(self) -> None:
-        """Send again."""
 
 
 def control_router(client: Controlled, more: Mapping[str, Handler] | None = None) -> Router:
@@ -114,6 +65,8 @@ def control_router(client: Controlled, more: Mapping[str, Handler] | None = None
     routes: dict[str, Handler] = {
         "/": control.page,
         "/panels": control.panels,
+        "/events": control.events,
+        "/place": control.place,
         "/api/stats": control.api_stats,
         "/livez": lambda _request: Response.text("ok"),
         "/readyz": control.ready,
@@ -129,7 +82,8 @@ def control_router(client: Controlled, more: Mapping[str, Handler] | None = None
         "/stats": control.report(),
     }
     reports = {f"/{kind}": control.report(kind) for kind in KINDS}
-    return Router({**routes, **reports, **(more or {})})
+    files = {f"/{name}": control.file(name) for name in FILES}
+    return Router({**routes, **reports, **files, **(more or {})})
 
 
 @attrs.frozen
@@ -150,6 +104,8 @@ _Endpoint = Callable[[Request, dict[str, str]], _Answer]
 class _Control:
     def __init__(self, client: Controlled) -> None:
         self._client = client
+        self._aside = Aside()
+        self._feed = Feed(client, self._aside)
 
     # --- classic endpoints -------------------------------------------------------------------
 
@@ -164,17 +120,21 @@ class _Control:
                 return Response.text(answer.plain, status)
             if form == "json":
                 return Response.json({"result": answer.result, "info": answer.info}, status)
-            return await _aside(render_page, self._view(notice=answer.notice, failed=answer.failed))
+            return await self._page(Notice(answer.notice, answer.failed))
 
         return handle
 
     def report(self, show: str = "") -> Handler:
         """Make a handler that answers with all statistics, or those of one kind of places."""
-        renderers = {"plain": _render_plain, "json": _render_json, "html": render_page}
+        renderers = {"plain": render_plain, "json": render_json}
 
         async def handle(request: Request) -> Response:
             form, _ = _parameters(request)
-            return await _aside(renderers[form], self._view(show=show))
+            if form in renderers:
+                return await self._aside(renderers[form], View.of(self._client, show))
+            if show:
+                return await self._aside(render_table_page, await self._scene(), show)
+            return await self._page(Notice())
 
         return handle
 
@@ -193,6 +153,7 @@ class _Control:
             if wanted != allowed:
                 note = f", the {'most' if wanted > allowed else 'fewest'} that there can be"
             client.set_parallel(allowed)
+            self._feed.changed()
         return _number(client.parallel, f"requests in parallel{note}")
 
     def asked_rate(self, request: Request, given: dict[str, str]) -> _Answer:
@@ -206,24 +167,28 @@ class _Control:
                 client.set_level(parse_rate(given["value"]))
             except ConfigError as exc:
                 return _refused(str(exc))
+            self._feed.changed()
         return _number(client.level, "requests per second asked for", f"{client.level:.6f}")
 
     def pause(self, request: Request, _given: dict[str, str]) -> _Answer:
         """Send nothing until it is resumed."""
         request.require_intent()
         self._client.pause()
+        self._feed.changed()
         return _told("Paused", "nothing is sent until it is resumed")
 
     def resume(self, request: Request, _given: dict[str, str]) -> _Answer:
         """Send again."""
         request.require_intent()
         self._client.resume()
+        self._feed.changed()
         return _told("Resumed", "requests are sent")
 
     def reset(self, request: Request, _given: dict[str, str]) -> _Answer:
         """Begin a new measuring window."""
         request.require_intent()
         self._client.reset()
+        self._feed.changed()
         return _told("Reseted", "a new measuring window has begun")
 
     def rate(self, _request: Request, _given: dict[str, str]) -> _Answer:
@@ -241,43 +206,61 @@ class _Control:
     async def page(self, request: Request) -> Response:
         """Answer with the page."""
         request.parameters()
-        return await _aside(render_page, self._view())
+        return await self._page(Notice())
+
+    async def _page(self, notice: Notice) -> Response:
+        return await self._aside(render_page, await self._feed.latest(), notice)
+
+    def events(self, request: Request) -> Response:
+        """Answer with the page's panels as they change."""
+        request.parameters()
+        return self._feed.response()
 
     async def panels(self, request: Request) -> Response:
-        """Answer with what changes on the page."""
+        """Answer with what changes on the page, or on that of one kind of places."""
         show = request.parameters("show").get("show", "")
-        if show not in ("", *KINDS):
+        if show in KINDS:
+            return await self._aside(render_table, await self._scene(), show)
+        if show:
             raise HttpError(400, f"there is nothing to show of '{printable(show, 40)}'")
-        return await _aside(render_panels, self._view(show=show))
+        return render_panels(await self._feed.latest())
+
+    async def place(self, request: Request) -> Response:
+        """Answer with the details of a place: as a page, or the piece of it."""
+        given = request.parameters("kind", "id", "part")
+        kind = given.get("kind", "")
+        if kind not in KINDS:
+            raise HttpError(400, f"there is no kind of places '{printable(kind, 40)}'")
+        frame = await self._feed.latest()
+        found = await self._aside(details, frame.scene, kind, given.get("id", ""))
+        if found is None:
+            raise HttpError(404, "nothing has come back from there in this window")
+        if "part" in given:
+            return render_place(found)
+        return await self._aside(render_page, frame, Notice(), found)
+
+    def file(self, name: str) -> Handler:
+        """Make a handler that answers with a file of the run so far."""
+
+        async def handle(request: Request) -> Response:
+            request.parameters()
+            return await self._aside(render_file, name, await self._scene())
+
+        return handle
 
     async def api_stats(self, request: Request) -> Response:
         """Answer with everything, for programs."""
         request.parameters()
-        return await _aside(_render_api, self._view())
+        return await self._aside(render_api, View.of(self._client))
+
+    async def _scene(self) -> Scene:
+        return (await self._feed.latest()).scene
 
     def ready(self, _request: Request) -> Response:
         """Answer whether the client can do its work."""
         if self._client.connected:
             return Response.text("ok")
         return Response.text("not connected to the frontend", 503)
-
-    def _view(self, *, show: str = "", notice: str = "", failed: bool = False) -> View:
-        client = self._client
-        return View(
-            queue=client.queue,
-            parallel=client.parallel,
-            parallel_max=client.parallel_max,
-            connected=client.connected,
-            run_id=client.run_id,
-            open_loop=client.open_loop,
-            level=client.level,
-            phase=client.phase,
-            paused=client.paused,
-            statistics=client.statistics(),
-            show=show,
-            notice=notice,
-            failed=failed,
-        )
 
 
 def _parameters(request: Request, *known: str) -> tuple[str, dict[str, str]]:
@@ -302,58 +285,3 @@ def _refused(reason: str) -> _Answer:
 def _number(result: float, info: str, plain: str = "") -> _Answer:
     plain = plain or str(result)
     return _Answer(result, info, plain, notice=f"{plain} {info}")
-
-
-# --- rendering -----------------------------------------------------------------------------------
-
-
-async def _aside(render: Callable[[View], Response], view: View) -> Response:
-    """Render in a thread: with hundreds of pods it takes long enough to disturb the load."""
-    return await trio.to_thread.run_sync(render, view)
-
-
-def _render_plain(view: View) -> Response:
-    if not view.show:
-        asked = f"{view.level:g}/s asked for" if view.open_loop else f"{view.parallel} in parallel"
-        title = f"queue {printable(view.queue, 64)}, {asked}"
-        return Response.text(format_plain(view.statistics, title).removesuffix("\n"))
-    lines = [line for place in getattr(view.statistics, view.show) for line in _describe(place)]
-    return Response.text("\n".join(lines) or f"no statistics for {view.show} yet")
-
-
-def _describe(place: Place) -> Iterator[str]:
-    """Describe a place in a line, and each of its errors in a further one."""
-    parts = [f"{place.name}: {place.served} served, {place.failed} failed"]
-    if place.run.count:
-        durations = {"p50": place.run.p50_s, "p95": place.run.p95_s, "max": place.run.max_s}
-        parts.append("run " + ", ".join(f"{k} {format_duration(s)}" for k, s in durations.items()))
-    for what, names in (("devices", place.devices), ("pods", place.pods)):
-        if names:
-            parts.append(f"{what} {', '.join(names)}")
-    yield printable("; ".join(parts), 2000)
-    for error in place.errors:
-        yield f"  {error.count} x {printable(error.text)}"
-
-
-def _render_json(view: View) -> Response:
-    statistics = to_json(view.statistics)
-    result = statistics[view.show] if view.show else statistics
-    info = f"statistics of {view.show or 'the measuring window'}"
-    return Response.json({"result": result, "info": info})
-
-
-def _render_api(view: View) -> Response:
-    return Response.json(
-        {
-            "queue": view.queue,
-            "parallel": view.parallel,
-            "parallel_max": view.parallel_max,
-            "connected": view.connected,
-            "run": view.run_id,
-            "loop": "open" if view.open_loop else "closed",
-            "level": view.level,
-            "phase": view.phase,
-            "paused": view.paused,
-            "statistics": to_json(view.statistics),
-        }
-    )

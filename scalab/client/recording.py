@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import floor, inf
 
 import trio
@@ -32,6 +32,10 @@ _INSTANT_S = 1e-9
 _NOTHING = Aggregate()
 
 
+def _ignore(_interval: Interval) -> None:
+    """Do nothing."""
+
+
 class Recording:
     """Cuts a load's counts into intervals and keeps them.
 
@@ -50,6 +54,8 @@ class Recording:
         """Completions per second of the last intervals."""
         self.events: deque[str] = deque(maxlen=_EVENTS)
         """The last things that happened."""
+        self.on_interval: Callable[[Interval], None] = _ignore
+        """Called with each interval when it is closed."""
         self.phase = ""
         """The present one; "" before the run has begun."""
         self._interval_s = interval_s
@@ -126,6 +132,7 @@ class Recording:
         self._cut_at, self._cpu_s = now, cpu_s
         self.add(interval)
         self._present.add(interval)
+        self.on_interval(interval)
         if interval.duration_s:
             self.rates.append(interval.whole.completed / interval.duration_s)
         self._enter(now)

@@ -26,7 +26,7 @@ from scalab.runtime.net import close_politely
 from scalab.runtime.peer import Peer
 
 from .hub import Hub
-from .opening import Port, reject_rest, send_last
+from .opening import Port, address_of, reject_rest, send_last
 
 MAX_OUTSTANDING = 200_000
 """Requests that one client session may have in the frontend: about 200 MB of them."""
@@ -56,6 +56,7 @@ async def _serve_classic(hub: Hub, stream: trio.SocketStream, fields: dict[str, 
     try:
         item = dispatcher.submit(client, request, trio.current_time())
     except RejectedError as exc:
+        _note_unknown(hub, exc, address_of(stream))
         await send_last(stream, _classic_error(str(exc)))
         return
     try:
@@ -85,10 +86,13 @@ async def _until_gone(stream: trio.SocketStream) -> None:
 class _SessionClient:
     """A client's end of a session: which of its requests are on their way."""
 
-    def __init__(self, hub: Hub, peer: Peer) -> None:
+    def __init__(self, hub: Hub, peer: Peer, name: str, address: str) -> None:
         self._hub = hub
         self._peer = peer
         self.items: dict[str, Item] = {}
+        self.name = name
+        self.address = address
+        self.since = trio.current_time()
 
     def answer(self, item: Item, reply: Reply) -> None:
         """Pass a reply on."""
@@ -118,6 +122,7 @@ class _SessionClient:
                 raise dispatcher.reject(request.queue, "busy", text)
             item = dispatcher.submit(self, request, now)
         except RejectedError as exc:
+            _note_unknown(self._hub, exc, self.name or self.address)
             retry = exc.reason == "draining"
             reply = Reply(
                 error=str(exc), retcode=1, outcome=REJECTED, reason=exc.reason, retry=retry
@@ -135,20 +140,28 @@ class _SessionClient:
 
 async def _serve_session(hub: Hub, stream: trio.SocketStream, hello: Hello, rest: bytes) -> None:
     peer = Peer(stream, Session("client", State.OPEN, rest))
-    client = _SessionClient(hub, peer)
+    client = _SessionClient(hub, peer, hello.pod or hello.node, address_of(stream))
     if hub.settings.verbose:
         hub.trace("from client", (hello,))
     peer.send(Welcome(VERSION, hub.settings.heartbeat_s, "scalab"))
     if hub.dispatcher.draining:
         peer.send(Drain())
     with hub.session(peer):
+        hub.clients[client] = None
         try:
             await peer.run(client.handle)
         finally:
+            del hub.clients[client]
             hub.dispatcher.client_gone(list(client.items.values()), trio.current_time())
     if peer.error is not None:
-        hub.protocol_error("client", peer.error, hello.pod or hello.node)
+        hub.protocol_error("client", peer.error, client.name, client.address)
         await close_politely(stream)
+
+
+def _note_unknown(hub: Hub, rejected: RejectedError, who: str) -> None:
+    """Keep for the page that a client is set up wrongly; other rejections are but counted."""
+    if rejected.reason == "unknown_queue":
+        hub.trouble("client", rejected.reason, str(rejected), who)
 
 
 def _classic_error(text: str) -> bytes:

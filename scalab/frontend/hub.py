@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import structlog
 import trio
@@ -13,13 +14,26 @@ from scalab.protocol.messages import Drain, Message
 from scalab.protocol.session import Role
 from scalab.protocol.text import printable
 from scalab.queueing.dispatch import Dispatcher
+from scalab.queueing.item import Item
 from scalab.runtime.peer import Peer
 
 from .settings import FrontendSettings
+from .troubles import Troubles
 
 ROLES: tuple[Role, ...] = ("client", "backend")
 
 log = structlog.get_logger()
+
+
+class ClientSession(Protocol):
+    """A client's session, as far as others want to know of it."""
+
+    items: dict[str, Item]
+    """Its requests that are on their way, the oldest first, by the client's names for them."""
+    name: str
+    """Its pod or node, if it says so."""
+    address: str
+    since: float
 
 
 class Hub:
@@ -34,6 +48,10 @@ class Hub:
             on_client_gone=settings.on_client_gone,
         )
         self.peers: set[Peer] = set()
+        self.clients: dict[ClientSession, None] = {}
+        """Sessions, in the order in which they began."""
+        self.troubles = Troubles()
+        self.started_at = trio.current_time()
         self.connections: dict[str, int] = dict.fromkeys(ROLES, 0)
         self.connections_total: dict[str, int] = dict.fromkeys(ROLES, 0)
         self.connections_refused = 0
@@ -47,6 +65,8 @@ class Hub:
         """Count a connection for as long as it lasts; False if there are too many."""
         if sum(self.connections.values()) >= self.settings.max_connections:
             self.connections_refused += 1
+            text = f"more than {self.settings.max_connections} connections, the limit"
+            self.trouble(role, "refused", text)
             yield False
             return
         self.connections[role] += 1
@@ -90,10 +110,17 @@ class Hub:
         if self.dispatcher.draining and not self.dispatcher.running:
             self.finished.set()
 
-    def protocol_error(self, role: Role, exc: ProtocolError, who: str = "") -> None:
+    def protocol_error(
+        self, role: Role, exc: ProtocolError, who: str = "", address: str = ""
+    ) -> None:
         """Count and log what a peer got wrong."""
         self.protocol_errors[exc.reason] += 1
         log.warning("protocol error", role=role, reason=exc.reason, error=str(exc), peer=who)
+        self.trouble(role, exc.reason, str(exc), who or address)
+
+    def trouble(self, role: Role, kind: str, text: str, who: str = "") -> None:
+        """Keep for the page that something went wrong."""
+        self.troubles.note(role, kind, text, trio.current_time(), who)
 
     def trace(self, what: str, messages: Iterable[Message]) -> None:
         """Log messages, with --verbose only."""

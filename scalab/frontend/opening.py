@@ -13,7 +13,7 @@ from scalab.protocol.errors import ProtocolError
 from scalab.protocol.framing import ObjectReader
 from scalab.protocol.messages import Hello, Refusal
 from scalab.protocol.session import Role, check_hello
-from scalab.runtime.net import close_politely
+from scalab.runtime.net import Address, close_politely
 
 from .hub import Hub
 
@@ -47,7 +47,7 @@ async def serve_peer(hub: Hub, stream: trio.SocketStream, port: Port) -> None:
             reject_rest(rest)
             await port.serve_classic(hub, stream, fields)
     except ProtocolError as exc:
-        hub.protocol_error(port.role, exc)
+        hub.protocol_error(port.role, exc, address=address_of(stream))
         await send_last(stream, encode_error(str(exc)))
 
 
@@ -76,6 +76,15 @@ async def _read_opening(
         return None
     what = "half a message" if reader.started else "nothing"
     raise ProtocolError("incomplete", f"{what} within {deadline_s:g} s of connecting")
+
+
+def address_of(stream: trio.SocketStream) -> str:
+    """Return where a connection comes from."""
+    try:
+        name = stream.socket.getpeername()
+    except OSError:  # it is gone
+        return ""
+    return str(Address(*name[:2])) if isinstance(name, tuple) else ""
 
 
 def reject_rest(rest: bytes) -> None:

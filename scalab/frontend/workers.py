@@ -33,7 +33,7 @@ from scalab.runtime.net import close_politely
 from scalab.runtime.peer import Peer
 
 from .hub import Hub, log
-from .opening import Port, reject_rest, send_last
+from .opening import Port, address_of, reject_rest, send_last
 
 
 def _detach(hub: Hub, worker: Worker, reason: LossReason) -> None:
@@ -46,6 +46,8 @@ def _detach(hub: Hub, worker: Worker, reason: LossReason) -> None:
             "backend lost with items", reason=reason, node=worker.node, pod=worker.pod,
             queue=worker.queue.name, items=len(items), given_up=lost,
         )  # fmt: skip
+        text = f"left while it ran items of queue '{worker.queue.name}'"
+        hub.trouble("backend", f"lost by {reason}", text, worker.pod or worker.node)
 
 
 # --- classic -----------------------------------------------------------------------------------
@@ -76,6 +78,7 @@ async def _serve_classic(hub: Hub, stream: trio.SocketStream, fields: dict[str, 
     try:
         worker = dispatcher.attach(port, request.queue, trio.current_time(), wait=False, once=True)
     except RejectedError as exc:
+        hub.trouble("backend", exc.reason, str(exc), address_of(stream))
         await send_last(stream, _classic_error(str(exc)))
         return
     reason: LossReason = "disconnect"
@@ -180,8 +183,11 @@ async def _serve_session(hub: Hub, stream: trio.SocketStream, hello: Hello, rest
             slots=hello.slots, wait=hello.wait, node=hello.node, pod=hello.pod,
         )  # fmt: skip
     except RejectedError as exc:
+        who = hello.pod or hello.node or address_of(stream)
+        hub.trouble("backend", exc.reason, str(exc), who)
         await send_last(stream, encode_frame(Refusal(str(exc))))
         return
+    port.worker.address = address_of(stream)
     if dispatcher.draining:
         peer.send(Drain())
     try:
@@ -190,7 +196,8 @@ async def _serve_session(hub: Hub, stream: trio.SocketStream, hello: Hello, rest
     finally:
         _detach(hub, port.worker, _loss_reason(peer.error))
     if peer.error is not None:
-        hub.protocol_error("backend", peer.error, hello.pod or hello.node)
+        who = hello.pod or hello.node
+        hub.protocol_error("backend", peer.error, who, port.worker.address)
         await close_politely(stream)
 
 

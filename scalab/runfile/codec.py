@@ -226,7 +226,7 @@ def _make_steps(*, detailed: bool) -> cattrs.Converter:
     batches = override(struct_hook=lambda value, _: batches_from(value))
     converter.register_structure_hook(Estimate, _objects(Estimate, converter, batches=batches))
     read: Any = _objects(Validation, converter)
-    apart = {"steps": [], "decisions": []}
+    apart: dict[str, list[Any]] = {"steps": [], "decisions": []}
     converter.register_structure_hook(
         Validation, lambda value, _: read({**object_from(value), **apart}, Validation)
     )

@@ -95,6 +95,4 @@ class Steps:
         """The verdict with its steps and decisions; None if there is none yet."""
         if self.last is None:
             return None
-        return attrs.evolve(
-            self.last, steps=tuple(self.steps), decisions=tuple(self.decisions)
-        )
+        return attrs.evolve(self.last, steps=tuple(self.steps), decisions=tuple(self.decisions))

@@ -102,19 +102,19 @@ class CommandScaler:
         slots_per_worker: int = 1,
         limit_s: float = 60.0,
     ) -> None:
-        self._scale = Command.parse(scale, "the command that scales")
+        self._scale = Command.parse(scale, "--scale-command")
         if not self._scale.mentions("n"):
-            raise ConfigError(f"the command that scales lacks {{n}}: {_shown(scale)}")
-        self._ready = _optional(ready, "the command for ready workers")
+            raise ConfigError(f"--scale-command lacks {{n}}: {_shown(scale)}")
+        self._ready = _optional(ready, "--ready-command")
         self._restore = _optional(restore, "the command that restores") or self._scale
-        self._current = _optional(current, "the command for current workers")
+        self._current = _optional(current, "--current-command")
         if initial is None and current is None and self._restore.mentions("n"):
             raise ConfigError(
-                "to restore the number of workers at the end, give it as a number, or a command "
-                "that prints it"
+                "the number of workers is restored at the end: say what it is by --initial or "
+                "--current-command"
             )
         if initial is not None and initial < 0:
-            raise ConfigError(f"there can't be {initial} workers at the start")
+            raise ConfigError(f"--initial {initial}: there can't be so many workers")
         self._initial = initial
         self._slots = slots_per_worker
         self._limit_s = limit_s

@@ -21,6 +21,7 @@ from .kube.workload import Observation, Workload, open_workload
 
 RESTORE_S: Final = 30.0
 """How long to try to restore the replicas at the end."""
+_LEAVE_S: Final = 5.0
 
 log = structlog.get_logger()
 
@@ -87,7 +88,8 @@ class KubernetesWatch(_OfWorkload):
         traceback: TracebackType | None,
     ) -> None:
         """Let go of it."""
-        await self._stack.aclose()
+        with trio.move_on_after(_LEAVE_S, shield=True):
+            await self._stack.aclose()
 
 
 class KubernetesScaler(_OfWorkload):
@@ -150,11 +152,22 @@ class KubernetesScaler(_OfWorkload):
             ScalerError: It didn't succeed; with the command that does it, and with what went
                 wrong before.
         """
+        problem = ""
         try:
             if self._touched:
-                await self._restore(exc)
+                problem = f"the Kubernetes API was away for {RESTORE_S:g} s"
+                with trio.move_on_after(RESTORE_S, shield=True):
+                    problem = await self._restore()
         finally:
-            await self._stack.aclose()
+            with trio.move_on_after(_LEAVE_S, shield=True):
+                await self._stack.aclose()
+        if problem:
+            first = f"{exc}; and then: " if isinstance(exc, ScalabError) else ""
+            command = self._target.command(self._before, self._access.context)
+            raise ScalerError(
+                f"{first}{self._target.words} could not be set back to {self._before} replicas:"
+                f" {problem}; do it by: {command}"
+            )
 
     async def scale(self, workers: int) -> None:
         """Ask for exactly so many pods; doesn't wait for them.
@@ -191,26 +204,16 @@ class KubernetesScaler(_OfWorkload):
         leaving = sum(map(is_leaving, pods))
         return Readiness(wanted=self._asked, ready=ready, leaving=leaving, trouble=why)
 
-    async def _restore(self, exc: BaseException | None) -> None:
-        api = self._entered.api
+    async def _restore(self) -> str:
+        """Return why it could not be done, "" if it was."""
         # So that it gives up before the deadline, and says why.
-        api.patience_s = RESTORE_S - REQUEST_S
-        problem = f"the Kubernetes API was away for {RESTORE_S:g} s"
-        with trio.move_on_after(RESTORE_S, shield=True):
-            try:
-                await self._entered.set_replicas(self._before)
-            except ScalerError as failure:
-                problem = str(failure)
-            else:
-                problem = ""
-        if problem:
-            command = self._target.command(self._before, api.access.context)
-            first = f"{exc}; and then: " if isinstance(exc, ScalabError) else ""
-            raise ScalerError(
-                f"{first}{self._target.words} could not be set back to {self._before} replicas:"
-                f" {problem}; do it by: {command}"
-            )
+        self._entered.api.patience_s = RESTORE_S - REQUEST_S
+        try:
+            await self._entered.set_replicas(self._before)
+        except ScalerError as failure:
+            return str(failure)
         log.info("restored", workload=self._target.words, workers=self._before)
+        return ""
 
 
 async def _refuse_if_scaled(workload: Workload) -> None:

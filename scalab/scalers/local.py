@@ -54,9 +54,9 @@ class LocalSettings:
         if self.slots < 1:
             raise ConfigError(f"a worker needs at least 1 slot, not {self.slots}")
         if self.layout == "slots" and self.slots != 1:
-            raise ConfigError("a worker that is a slot runs 1 item at once: use layout processes")
+            raise ConfigError("a worker that is a slot runs 1 item at once: use --layout processes")
         if self.layout == "slots" and self.glob:
-            raise ConfigError("a device for each worker takes processes: use layout processes")
+            raise ConfigError("a device for each worker takes processes: use --layout processes")
 
     def find_devices(self) -> list[str]:
         """Return the device files, sorted; directories are none.

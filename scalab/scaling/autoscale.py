@@ -71,6 +71,8 @@ def analyse(
     criteria = criteria or Criteria()
     samples = sorted(samples, key=lambda sample: sample.at_s)
     lives = sorted(lives, key=lambda life: (life.asked_s, life.name))
+    # Those that were there at the start were not asked for by the autoscaler.
+    new = [life for life in lives if samples and life.asked_s > samples[0].at_s]
     rises = find_rises(samples, lives, target)
     losses = find_losses(samples)
     outcome, reasons = judge(rises, losses, criteria)
@@ -79,7 +81,7 @@ def analyse(
         reasons=reasons,
         rises=rises,
         losses=losses,
-        startup=find_startup(lives),
+        startup=find_startup(new),
         cost=_cost(samples, target),
         flags=tuple(find_flags(samples, rises, target)),
         target=target,

@@ -2,8 +2,7 @@
 
 *Sure enough for the next.* A step can't be measured again once the workers were scaled past it. So
 it is measured until the step after it can be decided if its ratio lies halfway between what is
-required and perfect scaling. How sure a throughput is doesn't depend on what it is, so looking
-after that as often as one likes makes no decision wrong.
+required and perfect scaling. What its throughput is isn't looked at for that, only how sure it is.
 
 *Seldom wrong.* Who looks at a decision again and again, until he likes it, will like it by chance
 in the end. So there are at most ``LOOKS`` of them, and they share the risk of being wrong: each
@@ -31,6 +30,7 @@ from typing import Final
 import attrs
 
 from scalab.measure.batches import CONFIDENCE
+from scalab.measure.student import quantile
 
 from .decide import POWER, Risk, decide, normal_quantile, required_ratio, unusable
 from .model import Decision, StepResult
@@ -46,6 +46,9 @@ LEAST_MARGIN: Final = 0.02
 LEAST_GAIN: Final = 0.1
 """Share of the variance; for less, it isn't worth going on."""
 
+_USED = 0.7
+"""Of the risk that may be taken. It is measured on until errors are small, so where that ends they
+were rather taken for too small: decisions are wrong up to 1.4 times as often as planned."""
 _SLACK = 1.1  # a variance is an estimate itself: rather measure a bit longer than look once more
 _AT_LEAST = 1.25  # times the time so far until the next look: a shorter wait changes little
 
@@ -59,7 +62,7 @@ class Look:
     more_s: float | None
     """Seconds to measure on until the next look; None if the step is done."""
     text: str
-    """Why it goes on, or doesn't."""
+    """What more time is for, such as ``to decide``; or why no more is needed."""
 
 
 @attrs.frozen(kw_only=True)
@@ -101,7 +104,8 @@ class Sizer:
         self._min_window_s = min_window_s
         each = Risk.of(confidence)
         comparisons = max(len(self._steps) - 1, 1)
-        self._risk = Risk(each.passing, min(each.failing, (1 - confidence) / comparisons))
+        failing = min(each.failing, (1 - confidence) / comparisons)
+        self._risk = Risk(each.passing, failing).times(_USED)
         self._weights = weights(self._steps)
         self._before: StepResult | None = None
         self._looks = 0  # at the decision of the step that is measured
@@ -131,7 +135,7 @@ class Sizer:
         wanted_s = self._for_the_next_s(step)
         if so_far_s < wanted_s and not out_of_time:
             more_s = _until(wanted_s, so_far_s, most_s)
-            return Look(decision=None, more_s=more_s, text="it isn't sure enough yet")
+            return Look(decision=None, more_s=more_s, text="to be sure enough of it")
         if self._before is None:
             return self._done(step, "out of time" if so_far_s < wanted_s else "it is sure enough")
         return self._look_at_decision(self._before, step, most_s)
@@ -171,7 +175,7 @@ class Sizer:
         if self._looks < LOOKS - 1:  # the last look is at the end of the time there is
             wanted_s = _to_decide_s(before, step, decision, self._risk.times(2 * share))
         more_s = _until(wanted_s, so_far_s, most_s)
-        return Look(decision=decision, more_s=more_s, text="it isn't decided yet")
+        return Look(decision=decision, more_s=more_s, text="to decide")
 
     def _done(self, step: StepResult, text: str, decision: Decision | None = None) -> Look:
         """End a step; the next one is compared with it if it is good for that."""
@@ -203,9 +207,10 @@ class Sizer:
         factor = later[0] / step.workers
         required = required_ratio(step.workers, later[0], self._required)
         margin = max(math.log(factor / required), LEAST_MARGIN) / 2
-        z = normal_quantile(self._risk.passing * _share(LOOKS))
+        # A few batches may be alike by chance; Student's t asks for more where they are few.
+        errors = quantile(1 - self._risk.passing * _share(LOOKS), max(estimate.batches - 1, 1.0))
         # The next step has so many more workers, and may be measured for as long as this one.
-        wanted = margin / z / math.sqrt(1 + 1 / factor)
+        wanted = margin / errors / math.sqrt(1 + 1 / factor)
         return so_far_s * (estimate.error / estimate.mean / wanted) ** 2
 
 

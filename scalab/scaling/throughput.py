@@ -140,12 +140,14 @@ def _premises(rows: Sequence[Row], parallel: float, edge_s: float) -> str:
 def _by_latency(rows: Sequence[Row], parallel: float, edge_s: float, confidence: float) -> Estimate:
     """A rate per second of one lane's time, times the lanes; the batches' weights are that time."""
     duration_s = math.fsum(row.duration_s for row in rows)
-    batch_s = max(2 * edge_s, duration_s / MOST_BATCHES)
+    batch_s = max(edge_s, duration_s / MOST_BATCHES)
     batches = [Row(*sums) for sums in pooled(rows, batch_s)]
     lanes = [(row.latency_s / parallel, row.succeeded) for row in batches]
     found = mean([(n / lane_s, lane_s) for lane_s, n in lanes if lane_s > 0], confidence)
-    if found.error is None:
+    least = LEAST_ERROR * found.mean
+    if found.error is None or found.error >= least:
         return found
-    error = max(found.error, LEAST_ERROR * found.mean)
-    half = quantile((1 + confidence) / 2, found.batches - 1) * error
-    return attrs.evolve(found, error=error, low=max(found.mean - half, 0.0), high=found.mean + half)
+    # What is left of differences is rounding, and tells nothing of how many are independent.
+    half = quantile((1 + confidence) / 2, len(batches) - 1) * least
+    low, high = max(found.mean - half, 0.0), found.mean + half
+    return Estimate(found.mean, least, low, high, len(batches), confidence)

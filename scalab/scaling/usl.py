@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import product
 from statistics import median
 from typing import Final, Literal
 
@@ -24,7 +25,7 @@ from scalab.measure.batches import CONFIDENCE
 from scalab.measure.student import quantile
 
 from .least_squares import Matrix, solve_reciprocal
-from .usl_law import Fit, Loss, NoFit, Ranged, row_of
+from .usl_law import Fit, Loss, NoFit, Ranged, Vector, row_of
 from .usl_points import MAX_WORKERS, Point, relative_errors, superlinear
 from .usl_text import describe, parameters
 
@@ -46,6 +47,9 @@ MIN_SIZES: Final = 3
 MIN_SIZES_FOR_INTERVALS: Final = 4
 _MAX_RANGE = 1e9  # of the greatest throughput to the least
 _NOTHING = 1e-9  # share of 1 / X that a term may have at each N and still be rounding only
+
+_SIGMAS = (0.0, 0.03, 0.1, 0.3, 0.7, 0.95)
+_KAPPAS = (0.0, *(10.0 ** (i / 2) for i in range(-12, 5)))
 
 Weights = Literal["errors", "equal"]
 
@@ -73,9 +77,7 @@ def fit(points: Iterable[Point], *, weights: Weights = "errors") -> Fit | NoFit:
     equal = weights == "equal"
     errors = [1.0 if equal else x * share for x, share in zip(values, shares, strict=True)]
     rows = [row_of(point.workers) for point in points]
-    ideal = min(point.workers / x for point, x in zip(points, values, strict=True))
-    constant = len(values) / math.fsum(values)
-    found = solve_reciprocal(rows, values, errors, [(ideal, 0.0, 0.0), (0.0, constant, 0.0)])
+    found = solve_reciprocal(rows, values, errors, [_nearest_of_many(rows, values, errors)])
     p, q, c = _without_rounding(found.coefficients, rows) if found else (0.0, 0.0, 0.0)
     if not found or not p + q:
         return NoFit("more workers lower the throughput by more than the scalability law allows")
@@ -104,8 +106,8 @@ def _unusable(points: Sequence[Point]) -> str:
             return f"the scalability law is for 1 to {MAX_WORKERS:,} workers"
         if not point.usable:
             return (
-                f"the throughput is {point.throughput:.3g}/s at N = {point.workers}; "
-                "the scalability law needs one above 0 everywhere"
+                "the scalability law knows no such throughput as "
+                f"{point.throughput:.3g}/s at N = {point.workers}"
             )
     sizes = len({point.workers for point in points})
     if sizes < MIN_SIZES:
@@ -118,13 +120,32 @@ def _unusable(points: Sequence[Point]) -> str:
     return ""
 
 
-def _without_rounding(terms: Sequence[float], rows: Sequence[Sequence[float]]) -> list[float]:
+def _nearest_of_many(rows: Sequence[Vector], values: Vector, errors: Vector) -> Vector:
+    """The best terms of a coarse grid, so that a descent from there isn't lost in a side valley."""
+    best, least = (1.0, 0.0, 0.0), math.inf
+    for sigma, kappa in product(_SIGMAS, _KAPPAS):
+        shape = (1.0 - sigma, sigma, kappa)
+        # In units of the errors; gamma, which only stretches the shape, has its best value.
+        curve = [1.0 / _dot(shape, row) / e for row, e in zip(rows, errors, strict=True)]
+        found = [x / e for x, e in zip(values, errors, strict=True)]
+        gamma = _dot(curve, found) / _dot(curve, curve)
+        squares = math.fsum((x - gamma * y) ** 2 for x, y in zip(found, curve, strict=True))
+        if squares < least:
+            best, least = tuple(term / gamma for term in shape), squares
+    return best
+
+
+def _without_rounding(terms: Vector, rows: Sequence[Vector]) -> list[float]:
     """The terms, those that make up next to nothing of 1 / X at each point being 0."""
-    sums = [math.fsum(t * x for t, x in zip(terms, row, strict=True)) for row in rows]
+    sums = [_dot(terms, row) for row in rows]
     return [
         term if max(term * x / g for x, g in zip(column, sums, strict=True)) > _NOTHING else 0.0
         for term, column in zip(terms, zip(*rows, strict=True), strict=True)
     ]
+
+
+def _dot(a: Vector, b: Vector) -> float:
+    return math.fsum(x * y for x, y in zip(a, b, strict=True))
 
 
 def _times(matrix: Matrix, factor: float) -> Matrix:

@@ -10,6 +10,8 @@ from typing import Final
 import attrs
 
 MAX_WORKERS: Final = 10**9
+THROUGHPUTS: Final = (1e-100, 1e100)
+"""Requests per second; with more or less, squares aren't numbers any more."""
 LEAST_ERROR: Final = 0.005
 """Share of the throughput; smaller errors count as this, as no system keeps to a law so exactly."""
 SUPERLINEAR_SHARE: Final = 0.01
@@ -32,7 +34,8 @@ class Point:
     @property
     def usable(self) -> bool:
         """Whether the law can say anything of it."""
-        return 1 <= self.workers <= MAX_WORKERS and 0.0 < self.throughput < math.inf
+        least, most = THROUGHPUTS
+        return 1 <= self.workers <= MAX_WORKERS and least < self.throughput < most
 
     @property
     def relative_error(self) -> float | None:

@@ -23,6 +23,8 @@ class QueueState:
     """Slots of connected backends that take items, busy ones included."""
     leaving: int
     """Slots of backends that finish and take no more."""
+    oldest_s: float
+    """For how long the oldest item in the queue has been waiting."""
     completed: dict[str, int]
     """Items that ended, by outcome."""
     redelivered: int
@@ -66,6 +68,7 @@ def _state(queue: dict[str, Any]) -> QueueState:
         running=queue["running"],
         slots=slots["idle"] + slots["busy"],
         leaving=slots["draining"],
+        oldest_s=queue["oldest_wait_s"],
         completed=dict(queue["completed"]),
         redelivered=sum(queue["redelivered"].values()),
     )

@@ -23,7 +23,6 @@ from scalab.runfile.records import End, Record
 from scalab.runtime.net import Address
 from scalab.runtime.service import Stop
 from scalab.scalers.base import Scaler
-from scalab.scalers.process import FrontendProcess
 from scalab.scaling.blame import blame
 from scalab.scaling.decide import unusable
 from scalab.scaling.model import Decision, StepResult, Validation
@@ -35,6 +34,7 @@ from scalab.scaling.usl_text import describe
 
 from .engine import Engine, OwnEngine
 from .frontend import FrontendWatch
+from .infrastructure import find_frontend
 from .remote import RemoteEngine
 from .settings import ValidateSettings
 from .steps import Stepper
@@ -56,13 +56,6 @@ class Result:
     """What ended it early."""
 
 
-@attrs.frozen
-class _Addresses:
-    clients: Address
-    workers: Address | None
-    http: Address
-
-
 async def validate(
     settings: ValidateSettings, make_scaler: MakeScaler, stop: Stop, result: Result
 ) -> None:
@@ -78,7 +71,7 @@ async def validate(
         ScalabError: It could not begin.
     """
     async with AsyncExitStack() as exits:
-        at = await _find_frontend(settings, exits)
+        at = await find_frontend(settings, exits)
         watch = FrontendWatch(at.http, settings.queue)
         await watch.state()  # tells early whether there is anybody
         scaler = await exits.enter_async_context(make_scaler(at.workers))
@@ -150,14 +143,6 @@ async def _elsewhere(scene: _Scene, control: Address) -> None:
         result.run = record.run()
         await writer.write()
         writer.close()
-
-
-async def _find_frontend(settings: ValidateSettings, exits: AsyncExitStack) -> _Addresses:
-    if settings.frontend is None:
-        own = await exits.enter_async_context(FrontendProcess(settings.queue))
-        return _Addresses(own.clients, own.workers, own.metrics)
-    http = settings.frontend_http or Address(settings.frontend.host, 9998)
-    return _Addresses(settings.frontend, settings.frontend_workers, http)
 
 
 async def _cancel_when(stop: Stop, scope: trio.CancelScope) -> None:

@@ -197,7 +197,7 @@ def test_a_run_that_was_no_validation_has_none(tmp_path: Path) -> None:
 
 
 def test_as_many_steps_as_there_may_be(tmp_path: Path) -> None:
-    found = [a_header(), *[STEP] * MAX_STEPS, *[DECISION] * MAX_STEPS, VERDICT]
+    found: list[Record] = [a_header(), *[STEP] * MAX_STEPS, *[DECISION] * MAX_STEPS, VERDICT]
     run = read_run(write(tmp_path / "run.jsonl", found))
 
     assert run.validation is not None
@@ -214,7 +214,7 @@ def test_what_a_killed_validation_leaves(tmp_path: Path) -> None:
 
 
 def test_the_last_verdict_counts(tmp_path: Path) -> None:
-    found = [a_header(), VERDICT, STEP, attrs.evolve(VERDICT, sentence="It does.")]
+    found: list[Record] = [a_header(), VERDICT, STEP, attrs.evolve(VERDICT, sentence="It does.")]
     run = read_run(write(tmp_path / "run.jsonl", found))
 
     assert run.validation is not None

@@ -1,7 +1,7 @@
 """A stand-in for the Kubernetes API: its addresses, its objects, its refusals, and its faults.
 
-It speaks HTTP over TLS on a port of this machine, or over memory alone. Its pods follow the replicas
-at once, unless a test wants to see them on their way.
+It speaks HTTP over TLS on a port of this machine, or over memory alone. Its pods follow the
+replicas at once, unless a test wants to see them on their way.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 import attrs
 import h11
 import trio
+import trio.testing
 
 Json = dict[str, Any]
 
@@ -93,7 +94,7 @@ class Stored:
     conditions: list[Json] = attrs.Factory(list)
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that the API refuses.
 
     Attributes:
@@ -110,7 +111,7 @@ class Refused(Exception):
 # --- the server -----------------------------------------------------------------------------------
 
 Fault = Callable[[trio.abc.Stream], Any]
-"""Answers in place of the API; what it writes is all there is, and then the connection is closed."""
+"""Answers in place of the API: what it writes is all, and then the connection is closed."""
 
 
 def answers(code: int, body: bytes = b"", kind: str = "application/json") -> Fault:
@@ -162,6 +163,10 @@ class StubApi:
         forbidden: What nobody may do, as ``patch deployments/scale``.
         faults: Of the next requests, each: None = there is none.
         seen: What was asked for, as ``GET /path``.
+        away: Whether all requests fail.
+        slow_s: Seconds from a change's arrival until it is done, whether or not somebody waits.
+        users: Who has been let in: by the name in a certificate, or the token.
+        allowed: What was asked for and allowed: verbs and resources, as in a Role.
         before: Called with each request, before it is answered.
     """
 
@@ -174,8 +179,10 @@ class StubApi:
         self.forbidden: set[str] = set()
         self.faults: deque[Fault | None] = deque()
         self.away = False
+        self.slow_s = 0.0
         self.seen: list[str] = []
         self.users: set[str] = set()
+        self.allowed: set[tuple[str, str]] = set()
         self.before: Callable[[str], object] = lambda _: None
         self._numbers = itertools.count(1)
 
@@ -224,10 +231,12 @@ class StubApi:
         if fault is not None:
             await fault(stream)
             return False
+        if method == "PATCH":
+            await trio.sleep(self.slow_s)
         try:
             self._authenticate(headers, user)
             code, answer = 200, self._answer(method, target, headers, body)
-        except Refused as exc:
+        except RefusedError as exc:
             code, answer = exc.code, failure(exc.code, exc.message)
         data = json.dumps(answer).encode()
         head = [("Content-Type", "application/json"), ("Date", DATE)]
@@ -241,7 +250,7 @@ class StubApi:
     def _authenticate(self, headers: Mapping[str, str], user: str) -> None:
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
         if self.token and not user and bearer != self.token:
-            raise Refused(401, "Unauthorized")
+            raise RefusedError(401, "Unauthorized")
         self.users.add(user or bearer)
 
     def _answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Json:
@@ -253,6 +262,8 @@ class StubApi:
             known = {stored.selector for stored in self.workloads.values()}
             shown = self.pods if selector in known else []
             return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": shown}
+        if url.path == "/version":  # some distributions' kubectl looks for one that fits
+            return {"major": "1", "minor": "32", "gitVersion": "v1.32.4"}
         match = _PATH.fullmatch(url.path)
         assert match, url.path
         if match["plural"] == "horizontalpodautoscalers":
@@ -262,7 +273,9 @@ class StubApi:
         self._allow(verb, match["plural"] + (match["sub"] or ""), match["namespace"])
         stored = self.workloads.get((match["plural"], match["namespace"], match["name"]))
         if stored is None:
-            raise Refused(404, f'{match["plural"]}.{match["group"]} "{match["name"]}" not found')
+            raise RefusedError(
+                404, f'{match["plural"]}.{match["group"]} "{match["name"]}" not found'
+            )
         if method == "PATCH":
             assert headers["content-type"] == "application/merge-patch+json"
             assert match["sub"]
@@ -271,8 +284,9 @@ class StubApi:
         return _scale(stored, names) if match["sub"] else _object(stored, names)
 
     def _allow(self, verb: str, resource: str, namespace: str) -> None:
+        self.allowed.add((verb, resource))
         if f"{verb} {resource}" in self.forbidden:
-            raise Refused(
+            raise RefusedError(
                 403,
                 f'{resource} is forbidden: User "alice" cannot {verb} resource "{resource}" in API'
                 f' group "apps" in the namespace "{namespace}"',
@@ -281,7 +295,7 @@ class StubApi:
     def _patch(self, stored: Stored, name: str, change: Json) -> None:
         assert set(change) == {"metadata", "spec"}
         if change["metadata"]["resourceVersion"] != str(stored.version):
-            raise Refused(
+            raise RefusedError(
                 409,
                 f'Operation cannot be fulfilled on {stored.kind} "{name}": the object has been'
                 " modified; please apply your changes to the latest version and try again",
@@ -360,6 +374,7 @@ class InMemory:
 
     async def aclose(self) -> None:
         """Note it."""
+        await trio.lowlevel.checkpoint()
         self.closed = True
 
 
@@ -373,28 +388,29 @@ async def in_memory(api: StubApi) -> AsyncIterator[InMemory]:
 
 @attrs.frozen
 class Certificates:
-    """An authority of the tests, and what it has signed: for the server, and for alice."""
+    """An authority of the tests, and what it has signed: for servers, and for alice."""
 
     folder: Path
 
     @classmethod
     def make(cls, folder: Path) -> Certificates:
         """Make them by openssl."""
-        key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes".split()
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         made = cls(folder)
         _openssl(folder, "req", "-x509", *key, *_out("ca"), "-subj", "/CN=stub", "-days", "2")
         signed = {"server": ("/CN=api", ["-addext", "subjectAltName=IP:127.0.0.1,DNS:api"])}
+        signed |= {"elsewhere": ("/CN=api", ["-addext", "subjectAltName=DNS:api"])}
         signed |= {"alice": ("/CN=alice", ["-addext", "extendedKeyUsage=clientAuth"])}
         for name, (subject, more) in signed.items():
-            # Signed at once: -CA of `openssl req` needs OpenSSL 3.
+            # -CA of `openssl req` needs OpenSSL 3.
             by = ["-CA", "ca.crt", "-CAkey", "ca.key", "-days", "2"]
             _openssl(folder, "req", "-x509", *key, *_out(name), "-subj", subject, *more, *by)
         return made
 
-    def server(self) -> ssl.SSLContext:
-        """Return what the server shows, and asks of those who have a certificate."""
+    def server(self, name: str = "server") -> ssl.SSLContext:
+        """Return what a server of this name shows, and asks of those who have a certificate."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(self["ca.crt"]))
-        context.load_cert_chain(self["server.crt"], self["server.key"])
+        context.load_cert_chain(self[f"{name}.crt"], self[f"{name}.key"])
         context.verify_mode = ssl.CERT_OPTIONAL
         return context
 
@@ -411,9 +427,11 @@ def _openssl(folder: Path, *words: str) -> None:
 
 
 @asynccontextmanager
-async def over_tls(api: StubApi, certificates: Certificates) -> AsyncIterator[int]:
+async def over_tls(
+    api: StubApi, certificates: Certificates, name: str = "server"
+) -> AsyncIterator[int]:
     """Serve a stub on a port of this machine, which the block is given."""
-    context = certificates.server()
+    context = certificates.server(name)
 
     async def handle(tcp: trio.SocketStream) -> None:
         stream = trio.SSLStream(tcp, context, server_side=True, https_compatible=True)
@@ -426,8 +444,6 @@ async def over_tls(api: StubApi, certificates: Certificates) -> AsyncIterator[in
         await api.serve(stream, subject.get("commonName", ""))
 
     async with trio.open_nursery() as nursery:
-        (listener,) = await nursery.start(
-            partial(trio.serve_tcp, handle, 0, host="127.0.0.1")
-        )
+        (listener,) = await nursery.start(partial(trio.serve_tcp, handle, 0, host="127.0.0.1"))
         yield listener.socket.getsockname()[1]
         nursery.cancel_scope.cancel(reason="the test has ended")

@@ -53,7 +53,7 @@ class Noted:
 async def scaled(
     demand_at: Callable[[float], float | None], until_s: float, workers: int = 1
 ) -> tuple[list[tuple[float, int]], list[HpaDecision], int]:
-    """What a scaler is asked for until a time, from 0 on; all decisions; and the looks missed."""
+    """What a scaler is asked for in a time from 0 on; all decisions; and the looks missed."""
     scaler, decisions = Noted(workers), list[HpaDecision]()
 
     async def read_demand() -> float | None:
@@ -63,7 +63,7 @@ async def scaled(
     autoscaler = SimulatedAutoscaler(
         scaler, read_demand, TARGET, down=CALM, on_decision=decisions.append
     )
-    with trio.move_on_at(until_s):
+    with trio.move_on_after(until_s):
         await autoscaler.run()
     return scaler.asked, decisions, autoscaler.missed
 
@@ -95,12 +95,12 @@ async def test_without_a_metric_nothing_changes(autojump_clock: MockClock) -> No
 
 async def test_a_metric_that_never_comes_holds_nothing_up(autojump_clock: MockClock) -> None:
     autoscaler = SimulatedAutoscaler(Noted(1), trio.sleep_forever, TARGET, sync_s=5)
-    with trio.move_on_at(31):
+    with trio.move_on_after(31):
         await autoscaler.run()
 
     assert autoscaler.missed == 3  # of 5 s each, and 5 s apart: at 5, 15 and 25 s
 
 
-async def test_it_must_look_now_and_then() -> None:
+def test_it_must_look_now_and_then() -> None:
     with pytest.raises(ConfigError, match="every 0 s"):
         SimulatedAutoscaler(Noted(1), trio.sleep_forever, TARGET, sync_s=0)

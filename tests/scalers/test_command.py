@@ -263,14 +263,14 @@ async def test_a_command_that_hangs_ends_when_it_is_cancelled(
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"scale": "true"}, "the command that scales lacks {n}: 'true'"),
-        ({"scale": ""}, "the command that scales: no command was given"),
-        ({"scale": "true 'a {n}"}, 'the command that scales: no closing quotation in "true'),
-        ({"scale": "no-such {n}"}, "the command that scales: 'no-such' is no program"),
-        ({"scale": "true {n}", "ready": "/etc/passwd"}, "ready workers: '/etc/passwd' is no"),
-        ({"scale": "true {n}", "initial": -1}, "there can't be -1 workers"),
-        ({"scale": "true {n}", "initial": None}, "to restore the number of workers at the end"),
-        ({"scale": "true {n}", "initial": None, "restore": "true {n}"}, "to restore the number"),
+        ({"scale": "true"}, "--scale-command lacks {n}: 'true'"),
+        ({"scale": ""}, "--scale-command: no command was given"),
+        ({"scale": "true 'a {n}"}, '--scale-command: no closing quotation in "true'),
+        ({"scale": "no-such {n}"}, "--scale-command: 'no-such' is no program"),
+        ({"scale": "true {n}", "ready": "/etc/passwd"}, "--ready-command: '/etc/passwd' is no"),
+        ({"scale": "true {n}", "initial": -1}, "--initial -1: there can't"),
+        ({"scale": "true {n}", "initial": None}, "by --initial or --current-command"),
+        ({"scale": "true {n}", "initial": None, "restore": "true {n}"}, "by --initial or"),
     ],
 )
 def test_what_cannot_be(options: dict[str, Any], text: str) -> None:

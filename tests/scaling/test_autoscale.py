@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 
 import attrs
 import pytest
@@ -210,6 +211,15 @@ def test_scale_downs_that_overlap_are_one_and_others_are_not() -> None:
     ]
 
 
+def test_a_scale_down_lasts_until_workers_are_down_and_disconnected() -> None:
+    down = [sample(0, 4, 4), sample(1, 4, 1, 4, connected=1.0), sample(5, 4, 1, connected=3.0)]
+    told = [*down, sample(9, 4, 1), sample(15, 4, 1)]
+
+    assert [d.to_s for d in analyse(told, (), TARGET).losses.scale_downs] == [15]
+    told[2] = sample(5, 4, 1)
+    assert [d.to_s for d in analyse(told, (), TARGET).losses.scale_downs] == [9]
+
+
 def test_counts_that_begin_anew_are_no_losses() -> None:
     told = [sample(0, 4, 4, failed=90), sample(1, 1, 1, failed=2), sample(5, 1, 1, failed=2)]
 
@@ -223,10 +233,10 @@ def test_the_way_to_the_first_item_part_by_part() -> None:
     assert analyse(CLEAN, LIVES, TARGET).startup == Startup(
         (
             Part("asked to created", 2, 1.5, 2),
-            Part("asked to ready", 2, 9.5, 19),
+            Part("asked to ready", 1, 19, 19),
             Part("created to scheduled", 2, 3.5, 5),
             Part("scheduled to ready", 2, 9.5, 12),
-            Part("ready to first item", 4, 1, 2),
+            Part("ready to first item", 3, 1, 2),
         )
     )
 
@@ -287,6 +297,8 @@ def test_workers_that_are_kept() -> None:
 
     assert flags(analyse(told, (), TARGET)) == {"kept"}
     assert not flags(analyse([*told, sample(41, 1, 1)], (), TARGET))
+    falling = timeline([(0, 1, 1), (1, 6, 6), (2, 1, 6), (30, 1, 5), (55, 1, 5), (60, 1, 5)])
+    assert not flags(analyse(falling, (), TARGET)), "one is gone, and the next may follow"
 
 
 # --- the verdict -----------------------------------------------------------------------------
@@ -334,8 +346,10 @@ def test_reasons() -> None:
         "0 lost at 1 scale-down; the limit is 0",
     )
     assert reasons(CLEAN, react_within_s=5, lost_max=0) == (
-        "asked for more workers only 10 s after the rise at 10 s, 30 s long; "
-        "the limit is 5 s (1 of 1 rise late)",
+        (
+            "asked for more workers only 10 s after the rise at 10 s, 30 s long; "
+            "the limit is 5 s (1 of 1 rise late)"
+        ),
     )
 
 
@@ -420,7 +434,7 @@ def test_rises_are_in_order_and_their_times_in_their_order(
 ) -> None:
     found = rises(samples, target)
 
-    for rise, later in zip(found, found[1:], strict=False):
+    for rise, later in pairwise(found):
         assert rise.start_s <= rise.until_s < later.start_s
     for rise in found:
         assert rise.needed > rise.before
@@ -468,7 +482,7 @@ def test_scale_downs_count_nothing_twice(samples: list[Sample], target: Target) 
     failed = samples[-1].failed - samples[0].failed if samples else 0
     assert sum(down.failed for down in losses.scale_downs) <= failed
     assert losses.rerun + losses.rerun_elsewhere == failed
-    for down, later in zip(losses.scale_downs, losses.scale_downs[1:], strict=False):
+    for down, later in pairwise(losses.scale_downs):
         assert down.from_s < down.to_s <= later.from_s
 
 

@@ -85,6 +85,7 @@ class Hub:
             running=queue["running"],
             slots=slots["idle"] + slots["busy"],
             leaving=slots["draining"],
+            oldest_s=queue["oldest_wait_s"],
             completed=queue["completed"],
             redelivered=0,
         )

@@ -1,95 +1,78 @@
-"use strict";
+// The controls, and the details of a place.
 (() => {
-  const byId = (id) => document.getElementById(id);
-  const live = byId("live"), notice = byId("notice"), pause = byId("pause"), field = byId("value");
-  let edited = false;
-
-  // Makes `old` equal to `fresh` by the smallest changes, so that scrolling, selection and focus stay.
-  function patch(old, fresh) {
-    if (old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);
-    if (old.nodeType !== Node.ELEMENT_NODE) {
-      if (old.data !== fresh.data) old.data = fresh.data;
-      return;
-    }
-    for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
-    for (const { name, value } of fresh.attributes)
-      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-    const olds = [...old.childNodes], news = [...fresh.childNodes];
-    news.forEach((node, i) => (olds[i] ? patch(olds[i], node) : old.append(node)));
-    olds.slice(news.length).forEach((node) => node.remove());
-  }
-
-  function say(text, bad) {
-    notice.textContent = text;
-    notice.className = bad ? "bad" : "good";
-    notice.hidden = !text;
-  }
+  const { byId, change, followers, show, ask } = live;
+  const field = byId("value"), slider = byId("slider"), announce = byId("announce");
+  const pause = document.querySelector(".pause"), resume = document.querySelector(".resume");
+  let edited = false, said = byId("p-state").dataset.say, picked = null;
 
   // Brings the controls up to the load in force, unless somebody is about to change it.
   function follow() {
-    if (!field) return;
-    const parallel = Number(live.dataset.parallel);
-    byId("fewer").value = Math.max(parallel - 1, 0);
-    byId("more").value = Math.min(parallel + 1, Number(field.max));
-    if (!edited) field.value = parallel;
-  }
-
-  async function ask(url) {
-    return fetch(url, { cache: "no-store", signal: AbortSignal.timeout(5000) });
-  }
-
-  async function refresh() {
-    try {
-      const reply = await ask(live.dataset.source);
-      if (!reply.ok) throw new Error(reply.status);
-      const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
-      patch(live, fresh.getElementById("live"));
-      follow();
-      if (document.body.classList.contains("stale")) say("", false);
-      document.body.classList.remove("stale");
-    } catch {
-      document.body.classList.add("stale");
-      say("The client does not answer; these are its last figures.", true);
+    const state = byId("p-state").dataset;
+    byId("fewer").value = state.fewer;
+    byId("more").value = state.more;
+    if (!edited) {
+      slider.max = state.top;
+      field.value = slider.value = state.level;
     }
+    const held = document.activeElement;
+    pause.hidden = Boolean(state.paused);
+    resume.hidden = !state.paused;
+    if (held?.closest(".pause, .resume")?.hidden) (state.paused ? resume : pause).firstElementChild.focus();
+    if (state.say !== said) announce.textContent = said = state.say;
+    if (state.over) document.body.dataset.lost = "The run has ended; these are its last figures.";
   }
 
-  async function change(form, button) {
-    const query = new URLSearchParams(new FormData(form));
-    if (button?.name) query.set(button.name, button.value);
-    query.set("type", "json");
-    try {
-      const reply = await ask(`${form.getAttribute("action")}?${query}`);
-      const { result, info } = await reply.json();
-      say(`${result}${isNaN(result) ? ":" : ""} ${info}`, !reply.ok);
-    } catch {
-      say("The client does not answer.", true);
-    }
+  slider.hidden = false;
+  slider.addEventListener("input", () => {
+    edited = true;
+    field.value = slider.value;
+  });
+  field.addEventListener("input", () => {
+    edited = true;
+    slider.value = field.value;
+  });
+  document.addEventListener("submit", async (event) => {
+    event.preventDefault();
     edited = false;
-    await refresh();
+    await change(event.target, event.submitter);
+  });
+
+  // The details of the place that was picked stay up to date while they are shown.
+  async function look(link) {
+    try {
+      const reply = await ask(`${link}&part=1`);
+      if (reply.ok && picked?.link === link) show(await reply.text());
+      return reply.ok;
+    } catch {
+      return false;
+    }
   }
 
-  document.addEventListener("submit", (event) => {
-    event.preventDefault();
-    change(event.target, event.submitter);
-  });
-  field?.addEventListener("input", () => { edited = true; });
-  byId("refresh").addEventListener("click", (event) => {
-    event.preventDefault();
-    refresh();
-  });
-  pause.hidden = false;
-  pause.addEventListener("click", () => {
-    const paused = pause.getAttribute("aria-pressed") !== "true";
-    pause.setAttribute("aria-pressed", paused);
-    pause.textContent = paused ? "Resume" : "Pause";
-  });
-  // To reload the answer to a form would be to send the form again.
-  if (!notice.hidden) history.replaceState(null, "", "./");
+  function close() {
+    const place = byId("place");
+    place.replaceChildren();
+    place.hidden = true;
+    byId(picked?.cell)?.firstElementChild.focus();
+    picked = null;
+  }
 
-  (async () => {
-    for (;;) {
-      await new Promise((done) => setTimeout(done, 2000));
-      if (!document.hidden && pause.getAttribute("aria-pressed") !== "true") await refresh();
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest?.("a");
+    if (link?.matches(".map .cell")) {
+      event.preventDefault();
+      picked = { link: link.getAttribute("href"), cell: link.parentElement.id, at: 0 };
+      if (await look(picked.link)) byId("h-place").focus();
+      else location.assign(link.href);
+    } else if (link?.id === "close" && picked) {
+      event.preventDefault();
+      close();
     }
-  })();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && picked) close();
+  });
+  let frames = 0;
+  followers.push(follow, () => {
+    if (picked && ++frames % 2 === 0) look(picked.link);
+  });
 })();

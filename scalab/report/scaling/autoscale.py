@@ -81,7 +81,7 @@ def facts(report: AutoscaleReport) -> Iterator[tuple[str, list[str]]]:
     yield (
         "target",
         [
-            f"{target.items:g} items per worker",
+            f"{target.items:g} item{'s' * (target.items != 1)} per worker",
             f"{target.minimum} to {target.maximum} workers",
             f"tolerance {100 * target.tolerance:g} %",
         ],
@@ -102,7 +102,7 @@ def facts(report: AutoscaleReport) -> Iterator[tuple[str, list[str]]]:
     yield "waiting", [waited, f"longest {format_duration(cost.longest_wait_s)}"]
     parts = [
         format_count(len(losses.scale_downs)),
-        f"{format_count(losses.lost)} requests lost",
+        f"{format_count(losses.lost)} request{'s' * (losses.lost != 1)} lost",
         f"{format_count(losses.rerun)} run again",
     ]
     if losses.rerun_elsewhere:
@@ -163,7 +163,12 @@ def _rises(report: AutoscaleReport) -> Markup:
 
 def _facts(report: AutoscaleReport) -> Markup:
     rows = [
-        element("tr", element("th", name, scope="row"), element("td", " · ".join(parts)))
+        element(
+            "tr",
+            element("th", name, scope="row", class_="name"),
+            element("td", " · ".join(parts)),
+        )
         for name, parts in facts(report)
     ]
-    return element("table", element("tbody", *rows))
+    table = element("table", element("tbody", *rows))
+    return join([element("h3", "Figures"), table])

@@ -48,7 +48,7 @@ def _items(report: AutoscaleReport) -> Chart:
         id="autoscale-items",
         title="The queue",
         y_title="items",
-        y=linear(max(max(s.demand for s in seen), _highest(capacity))),
+        y=linear(max(*(s.demand for s in seen), _highest(capacity))),
         layers=(
             Area("waiting", waiting, "c-wait"),
             Area("running", running, "c-run"),
@@ -63,8 +63,8 @@ def _workers(report: AutoscaleReport) -> Chart:
     seen, target = thinned(report.samples, _POINTS), report.target
     lines = (
         Line("needed", _steps(seen, lambda s: target.needed(s.demand)), "c-asked", "dotted"),
-        Line("ready", _steps(seen, lambda s: s.ready), "c-main"),
-        Line("connected", _steps(seen, lambda s: s.connected), "c-run"),
+        Line("ready", _steps(seen, lambda s: s.ready), "c-overhead"),
+        Line("connected", _steps(seen, lambda s: s.connected), "c-main"),
         Line("desired", _steps(seen, lambda s: s.desired), "c-corrected-p95", "dashed"),
     )
     return _over_time(

@@ -19,7 +19,7 @@ MAX_RISES: Final = 5
 
 _LABEL: Final = 11  # columns of what stands before a line
 _STYLES: Final = {"PASS": "bold green", "FAIL": "bold red"}
-_RANKS: Final = (0, 0, 5, 3, 1, 0, 2, 2, 2, 4)  # of the columns after the first
+_RANKS: Final = (4, 0, 0, 3, 1, 0, 5, 2, 6, 1)  # of the columns after the first
 
 
 def lines(report: AutoscaleReport, width: int) -> Iterator[Text]:
@@ -27,7 +27,7 @@ def lines(report: AutoscaleReport, width: int) -> Iterator[Text]:
     style = _STYLES.get(report.outcome, "bold yellow")
     yield from _labelled(Text(report.outcome, style), report.reasons, width)
     for flag in report.flags:
-        yield from _labelled(Text("look", "yellow"), [flag.text], width)
+        yield from _labelled(Text("warning", "yellow"), [flag.text], width)
     yield from _rises(report, width)
     yield Text()
     for name, parts in facts(report):

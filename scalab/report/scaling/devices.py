@@ -15,7 +15,7 @@ from scalab.measure.statistics import Place
 from scalab.protocol.text import printable
 from scalab.report.plots.markup import element
 
-from .model import ScalingReport, StepRow
+from .model import ScalingReport
 from .words import NONE
 
 MAX_PLACES: Final = 64
@@ -142,9 +142,7 @@ def _usual_s(places: Sequence[Place]) -> float:
     return medians[(len(medians) - 1) // 2] if medians else 0.0
 
 
-def _kept(
-    by_name: dict[str, list[Place | None]], last: Sequence[Outlier]
-) -> list[str]:
+def _kept(by_name: dict[str, list[Place | None]], last: Sequence[Outlier]) -> list[str]:
     """Return the names to show, in their order: failing and slow ones before all others."""
     failed = {name for name, places in by_name.items() if any(p and p.failed for p in places)}
     telling = {outlier.name for outlier in last} | failed
@@ -158,6 +156,4 @@ def _kept(
 def _natural(name: str) -> list[tuple[int, str]]:
     """Order names with numbers by these: pod-2 before pod-10."""
     parts = _NUMBER.split(name)
-    return [
-        (int(part) if part.isdecimal() and len(part) < 19 else -1, part) for part in parts
-    ]
+    return [(int(part) if part.isdecimal() and len(part) < 19 else -1, part) for part in parts]

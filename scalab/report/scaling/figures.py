@@ -92,7 +92,7 @@ def efficiency(rows: Sequence[StepRow], doubling: float | None) -> Chart | None:
     layers.append(Line("ideal", tuple((n, 1.0) for n in ends), "c-asked", "dotted"))
     if doubling is not None:
         points = tuple((n, _needed(n / first, doubling)) for n in _between(*ends))
-        name = f"every step just {doubling:.4g} per doubling"
+        name = f"just enough: {doubling:.4g} per doubling"
         layers.append(Line(name, points, "c-needed", "dashed"))
     layers.append(Line("", tuple((r.step.workers, _share(r)[0]) for r in shown), "c-main"))
     layers += _dots(shown, _share, lambda row: share_text(row.efficiency))
@@ -154,8 +154,8 @@ def time_split(rows: Sequence[StepRow]) -> Chart | None:
                 for at, (row, means) in enumerate(zip(shown, heights, strict=True))
             ),
         ),
-        note="Wait is in the queue: with more requests in parallel than workers, all the others "
-        "wait. Run is on the device. Where it grows with the workers, they are in each other's way.",
+        note="Wait is in the queue, run on the device: where it grows with the workers, they are in "
+        "each other's way. Overhead is what the framework and the network add.",
     )
 
 
@@ -164,7 +164,7 @@ def doublings(workers: Sequence[int]) -> Scale:
     logs = sorted({math.log2(n) for n in workers if n > 0})
     low, high = logs[0] - 0.25, logs[-1] + 0.25
     ticks = tuple(
-        Tick((log - low) / (high - low), format_count(round(2**log)), minor=i % 2 == 1)
+        Tick((log - low) / (high - low), format_count(round(2**log)), minor=_minor(i, len(logs)))
         for i, log in enumerate(logs)
     )
     return Scale(low, high, ticks, warp=_log2)
@@ -180,9 +180,7 @@ def _law_layers(law: Fit | NoFit, x: Scale, y: Scale) -> Iterator[Layer]:
     places = [1 + (x.high - 1) * i / (_POINTS - 1) for i in range(_POINTS)]
     curve = list(zip(places, law.band(places), strict=True))
     band = [
-        (n, figure.low, figure.high)
-        if figure.low is not None and figure.high is not None
-        else None
+        (n, figure.low, figure.high) if figure.low is not None and figure.high is not None else None
         for n, figure in curve
     ]
     if any(band):
@@ -260,7 +258,7 @@ def _bounds(row: StepRow) -> str:
 
 def _needed(times: float, doubling: float) -> float:
     """Return the efficiency that is left if each doubling multiplies throughput by so much."""
-    return (doubling / 2) ** math.log2(times)
+    return float((doubling / 2) ** math.log2(times))
 
 
 def _between(first: int, last: int) -> list[float]:
@@ -278,10 +276,15 @@ def _in_order(rows: Sequence[StepRow]) -> Scale:
     """Return an axis with a place for each step."""
     low, high = -0.6, len(rows) - 0.4
     ticks = (
-        Tick((at - low) / (high - low), format_count(row.step.workers), minor=at % 2 == 1)
+        Tick((at - low) / (high - low), format_count(row.step.workers), minor=_minor(at, len(rows)))
         for at, row in enumerate(rows)
     )
     return Scale(low, high, tuple(ticks))
+
+
+def _minor(at: int, of: int) -> bool:
+    """Whether a step's label may be left out where there is little room."""
+    return of > 6 and at % 2 == 1
 
 
 def _percents(scale: Scale) -> Scale:

@@ -18,22 +18,18 @@ from scalab.measure.fairness import ENOUGH, jain
 from scalab.measure.statistics import ErrorCount, Place, Statistics
 from scalab.runfile.reading import Run
 from scalab.runfile.records import End, Event, Header
+from scalab.scaling.decide import unusable
 from scalab.scaling.model import Decision, Outcome, StepResult, Validation
+from scalab.scaling.overall import exit_code as code_of, make_validation
 from scalab.scaling.usl import Fit, NoFit, Point, fit
 from scalab.verdict.results import Checked
 
 DOUBLING: Final = 1.8
 """What is taken as the ratio required per doubling where there is no decision to tell it."""
 
-_CODES: Final[dict[Outcome, ExitCode]] = {
-    "PASS": ExitCode.OK,
-    "BASE": ExitCode.OK,
-    "FAIL": ExitCode.VERDICT_FAIL,
-    "INCONCLUSIVE": ExitCode.INCONCLUSIVE,
-    "INVALID": ExitCode.INVALID,
-    "ERROR": ExitCode.INFRASTRUCTURE,
-}
-_ENDED_EARLY: Final = "The validation ended before its verdict: this is what was measured until then."
+_ENDED_EARLY: Final = (
+    "The validation ended before its verdict: this is what was measured until then."
+)
 
 
 @attrs.frozen
@@ -69,6 +65,11 @@ class StepRow:
     def measured(self) -> bool:
         """Whether there is a throughput to show."""
         return not self.step.problem and self.step.throughput.mean > 0
+
+    @property
+    def ended(self) -> int:
+        """Requests that ended, by whatever."""
+        return self.step.statistics.succeeded + self.step.statistics.failed
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -108,9 +109,8 @@ class ScalingReport:
 
     @property
     def title(self) -> str:
-        """The scenario's name, or its queues'. A stranger's text: to be made printable."""
-        scenario = self.header.scenario
-        return scenario.name or ", ".join(queue.name for queue in scenario.queues)
+        """The queues' names. A stranger's text: to be made printable."""
+        return ", ".join(queue.name for queue in self.header.scenario.queues)
 
     @property
     def doubling(self) -> float | None:
@@ -130,7 +130,9 @@ class ScalingReport:
     @property
     def kind(self) -> str:
         """What ``places`` are: devices, pods or nodes."""
-        return next((kind for row in self.rows if (kind := kind_of(row.step.statistics))), "devices")
+        return next(
+            (kind for row in self.rows if (kind := kind_of(row.step.statistics))), "devices"
+        )
 
     @property
     def duration_s(self) -> float:
@@ -147,7 +149,7 @@ class ScalingReport:
     @property
     def ended(self) -> int:
         """Requests that ended, by whatever, of all steps."""
-        return self.failed + sum(row.step.statistics.succeeded for row in self.rows)
+        return sum(row.ended for row in self.rows)
 
     @property
     def errors(self) -> tuple[ErrorCount, ...]:
@@ -171,7 +173,7 @@ def make_scaling_report(run: Run, *, exit_code: ExitCode | None = None) -> Scali
 
     Args:
         run: As read, or just measured, with at least one step.
-        exit_code: How it ends; None = by its outcome.
+        exit_code: How it ends; None = as the verdict says.
     """
     found = run.validation
     problems = run.problems
@@ -188,7 +190,7 @@ def make_scaling_report(run: Run, *, exit_code: ExitCode | None = None) -> Scali
         events_left_out=run.events_left_out,
         end=run.end,
         problems=problems,
-        exit_code=_CODES[found.outcome] if exit_code is None else exit_code,
+        exit_code=code_of(found) if exit_code is None else exit_code,
     )
 
 
@@ -198,7 +200,7 @@ def law_of(steps: Sequence[StepResult]) -> Fit | NoFit:
         [
             Point(step.workers, step.throughput.mean, step.throughput.error)
             for step in steps
-            if not step.problem and step.throughput.mean > 0
+            if unusable(step) is None
         ]
     )
 
@@ -217,35 +219,21 @@ def places_of(statistics: Statistics) -> tuple[Place, ...]:
 
 
 def _unfinished(steps: tuple[StepResult, ...], decisions: tuple[Decision, ...]) -> Validation:
-    """Return what can be said of a validation that was killed: at best nothing is decided."""
-    failed = [decision for decision in decisions if decision.outcome == "FAIL"]
-    if failed:
-        sentence = f"From {failed[0].before} to {failed[0].after} workers: {failed[0].text}"
-    else:
-        sentence = f"It was not finished: {len(steps)} steps were measured."
-    return Validation(
-        outcome="FAIL" if failed else "INCONCLUSIVE",
-        sentence=sentence,
-        steps=steps,
-        decisions=decisions,
-    )
+    """Return what can be said of a validation that was killed: it can't have passed."""
+    found = make_validation(steps, decisions)
+    return attrs.evolve(found, outcome="INCONCLUSIVE") if found.outcome == "PASS" else found
 
 
 def _rows(validation: Validation) -> Iterator[StepRow]:
-    base = next(
-        (s for s in validation.steps if not s.problem and s.throughput.mean > 0), None
-    )
-    made = {(decision.before, decision.after): decision for decision in validation.decisions}
-    before: StepResult | None = None
+    base = next((step for step in validation.steps if unusable(step) is None), None)
+    made = {decision.after: decision for decision in validation.decisions}
     for step in validation.steps:
-        ideal = base and base.throughput.mean / base.workers * step.workers
         yield StepRow(
             step=step,
-            decision=made.get((before.workers, step.workers)) if before else None,
+            decision=made.get(step.workers),
             efficiency=_efficiency(step, base) if base else None,
-            ideal=ideal,
+            ideal=base.throughput.mean / base.workers * step.workers if base else None,
         )
-        before = step
 
 
 def _efficiency(step: StepResult, base: StepResult) -> Share | None:
@@ -256,8 +244,8 @@ def _efficiency(step: StepResult, base: StepResult) -> Share | None:
     mean = of.mean / first.mean * base.workers / step.workers
     if step is base:
         return Share(mean)
-    widths = (of.half_width_share, first.half_width_share)
-    if widths[0] is None or widths[1] is None:
+    width, first_width = of.half_width_share, first.half_width_share
+    if width is None or first_width is None:
         return Share(mean)
-    half = mean * math.hypot(*widths)
+    half = mean * math.hypot(width, first_width)
     return Share(mean, max(mean - half, 0.0), mean + half)

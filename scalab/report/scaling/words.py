@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from scalab.measure.batches import Estimate
-from scalab.measure.figures import format_count, format_duration, format_rate
+from scalab.measure.figures import format_count, format_rate
 from scalab.scaling.model import Decision, Outcome
 
 from .model import ScalingReport, Share
@@ -54,31 +54,16 @@ def share_text(share: Share | None) -> str:
     return NONE if share is None else f"{100 * share.mean:.0f} %"
 
 
-def more_text(decision: Decision) -> str:
-    """Write what more would decide; "" if it is decided, or unknown."""
-    more = []
-    if decision.more_requests is not None:
-        more.append(f"{format_count(decision.more_requests)} more requests")
-    if decision.more_s is not None:
-        more.append(f"{format_duration(decision.more_s)} more")
-    return f"about {' or '.join(more)} would decide" if more else ""
-
-
 def step_text(decision: Decision) -> str:
-    """Write which step it is: ``4 → 8 workers``."""
-    return f"{format_count(decision.before)} → {workers_text(decision.after)}"
+    """Write which step it is: ``4 to 8 workers``."""
+    return f"{format_count(decision.before)} to {workers_text(decision.after)}"
 
 
 def rule_text(report: ScalingReport) -> str:
     """Write what is required."""
     if report.doubling is None:
         return "required ratios differ"
-    return f"at least {report.doubling:.4g} times the throughput per doubling"
-
-
-def decision_text(decision: Decision) -> str:
-    """Write why a decision was made, and what would decide it if it isn't."""
-    return "; ".join(part for part in (decision.text, more_text(decision)) if part)
+    return f"ratio >= {report.doubling:.4g} per doubling"
 
 
 def fairness_parts(report: ScalingReport) -> Iterator[str]:

@@ -126,8 +126,7 @@ def _unreachable(exc: Exception) -> ApiError:
     cause = exc.__cause__ if isinstance(exc.__cause__, ssl.SSLError | OSError) else exc
     if isinstance(cause, ssl.SSLCertVerificationError):
         return ApiError(
-            "the Kubernetes API's certificate isn't by the cluster's authority:"
-            f" {printable(cause.verify_message)}"
+            f"the Kubernetes API's certificate can't be trusted: {printable(cause.verify_message)}"
         )
     text = (cause.strerror if isinstance(cause, OSError) else "") or str(cause)
     reason = printable(text or "the connection was lost")

@@ -132,4 +132,4 @@ async def _close_pipes(process: trio.Process) -> None:
 
 def _reason(stderr: bytes) -> str:
     lines = stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-    return printable(lines[-1].removeprefix("error: "))
+    return printable(lines[-1].removeprefix("error: ").removeprefix("* "))

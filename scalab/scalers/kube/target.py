@@ -44,21 +44,14 @@ class Target:
             ConfigError: It is nothing of the kind.
         """
         *front, name = text.split("/")
-        namespace, kind = "", "deployment"
-        if len(front) == 2:
-            namespace, kind = front
-        elif len(front) == 1 and _kind(front[0]):
-            (kind,) = front
-        elif len(front) == 1:
-            (namespace,) = front
+        kind = front.pop() if front and (len(front) == 2 or _kind(front[-1])) else "deployment"
         known = _kind(kind)
-        names = (namespace, name) if namespace or len(front) == 2 else (name,)
-        if len(front) > 2 or not known or not all(map(_NAME.fullmatch, names)):
+        if len(front) > 1 or not known or not all(map(_NAME.fullmatch, [*front, name])):
             raise ConfigError(
                 f"'{printable(text, 100)}' is no workload: write [NAMESPACE/][KIND/]NAME, for"
                 " example media/scalab-backend or media/statefulset/scalab-backend"
             )
-        return cls(namespace, known, name)
+        return cls(front[0] if front else "", known, name)
 
     def __str__(self) -> str:
         kind = () if self.kind == "deployment" else (self.kind,)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import pairwise
 
 import attrs
 
@@ -12,22 +14,20 @@ from scalab.load.curve import Stage
 from scalab.load.scenario import ClosedLoad, QueueLoad, Scenario
 from scalab.measure.batches import Estimate
 from scalab.measure.interval import MEASURE, RAMP, Interval
-from scalab.measure.statistics import Statistics
+from scalab.measure.statistics import Spread, Statistics
 from scalab.measure.tally import Tally
 from scalab.protocol.messages import Reply
 from scalab.runfile.reading import Run, RunBuilder
 from scalab.runfile.records import End, Environment, Event, Header, Record
-from scalab.scaling.model import Decision, Outcome, StepResult, Validation
+from scalab.scaling.decide import decide
+from scalab.scaling.model import StepResult, Validation
+from scalab.scaling.overall import make_validation
 from scalab.verdict.results import Checked
 
 WORKERS = (1, 2, 4, 8, 16)
 DEVICES = 8
-STEP_S = 60.0
+STEP_S = 240.0
 
-SENTENCE = (
-    "Throughput follows the workers up to 4; from 4 to 8 it grew 1.62 times where 1.80 was"
-    " required. More than 8 workers are of little use: 8 of them share 4 devices."
-)
 BLAME = (
     "renderD131: runs took 1.45x as long as on the other devices (3.61 s against 2.49 s)",
     "renderD130: 4.1 % of its 413 requests failed, most often: device lost (exit 10)",
@@ -50,40 +50,42 @@ def header(name: str = "", queue: str = "media") -> Header:
     )
 
 
+@cache
 def statistics(workers: int, *, seed: int = 0, devices: int = DEVICES) -> Statistics:
     """What so many workers did in a step, with each of the devices' own speed."""
     chance, tally = random.Random(1000 * seed + workers), Tally(0.0)
-    shared = max(workers / devices, 1.0)
+    slower = 1 + 0.012 * (workers - 1) + 0.0015 * workers * (workers - 1)
     n = 0
     for worker in range(workers):
         device = worker % devices
-        usual_s = (2.4 + 0.02 * workers) * shared * (1.45 if device == 3 else 1.0)
+        usual_s = 2.4 * slower * (1.45 if device == 3 else 1.0)
         spent_s = 0.0
         while spent_s < STEP_S:
             run_s = chance.gauss(usual_s, 0.06 * usual_s)
             spent_s += run_s + 0.004
-            failed = device == 2 and chance.random() < 0.06
+            failed = device == 2 and chance.random() < 0.05
             n += 1
             reply = Reply(
                 node=f"gpu-node-{device // 4}",
                 device=f"renderD{128 + device}",
                 pod=f"backend-7d9f8b6c5d-{worker}",
                 runtime_s=run_s,
-                waittime_s=0.003 + 0.001 * workers,
+                waittime_s=0.2 + 0.02 * workers,
                 outcome="failure" if failed else "success",
                 retcode=10 if failed else 0,
                 error="device lost" if failed else "",
             )
             tally.sent(n=1)
-            tally.completed(reply, run_s + 0.008 + 0.001 * workers, 0.0)
+            tally.completed(reply, run_s + 0.205 + 0.02 * workers, 0.0)
     return tally.current()[""].statistics(STEP_S, workers)
 
 
+@cache
 def a_step(workers: int, *, seed: int = 0, at: int = 0, devices: int = DEVICES) -> StepResult:
     found = statistics(workers, seed=seed, devices=devices)
     rate = found.succeeded / STEP_S
     half = rate * 0.025 / math.sqrt(workers)
-    checks = (
+    checks: tuple[Checked, ...] = (
         Checked(name="client-cpu", state="ok", text="the client took 0.04 of a core"),
         Checked(name="steady-state", state="ok", text="throughput held its level"),
     )
@@ -96,38 +98,21 @@ def a_step(workers: int, *, seed: int = 0, at: int = 0, devices: int = DEVICES) 
         throughput=Estimate(rate, half / 2, rate - half, rate + half, 24.0, 0.95),
         statistics=found,
         ready_s=2.5 + workers / 4,
-        from_s=at * 70.0 + 8.0,
-        to_s=at * 70.0 + 68.0,
+        from_s=at * 250.0 + 8.0,
+        to_s=at * 250.0 + 8.0 + STEP_S,
         checks=checks,
     )
 
 
-def decided(before: StepResult, after: StepResult, *, doubling: float = 1.8) -> Decision:
-    """A decision by these figures, whose interval is no statistics."""
-    required = doubling ** math.log2(after.workers / before.workers)
-    ratio = after.throughput.mean / before.throughput.mean
-    low, high = ratio * 0.975, ratio * 1.025
-    outcome: Outcome = "PASS" if low >= required else "FAIL" if high < required else "INCONCLUSIVE"
-    return Decision(
-        before=before.workers,
-        after=after.workers,
-        outcome=outcome,
-        required=required,
-        ratio=ratio,
-        low=low,
-        high=high,
-        more_requests=240 if outcome == "INCONCLUSIVE" else None,
-        more_s=95.0 if outcome == "INCONCLUSIVE" else None,
-        text=f"ratio {ratio:.2f} against {required:.2f}",
-    )
+def a_validation(workers: Sequence[int] = WORKERS, *, doubling: float = 1.8) -> Validation:
+    steps = [a_step(n, at=at) for at, n in enumerate(workers)]
+    return validated(steps, doubling=doubling)
 
 
-def a_validation(workers: Sequence[int] = WORKERS, *, outcome: Outcome = "FAIL") -> Validation:
-    steps = tuple(a_step(n, at=at) for at, n in enumerate(workers))
-    decisions = tuple(decided(a, b) for a, b in zip(steps, steps[1:], strict=False))
-    return Validation(
-        outcome=outcome, sentence=SENTENCE, steps=steps, decisions=decisions, blame=BLAME
-    )
+def validated(steps: Sequence[StepResult], *, doubling: float = 1.8) -> Validation:
+    """The verdict on steps, with each step's decision."""
+    decisions = [decide(before, after, doubling) for before, after in pairwise(steps)]
+    return make_validation(steps, decisions, blame=BLAME)
 
 
 def an_error(validation: Validation) -> Validation:
@@ -142,7 +127,10 @@ def an_error(validation: Validation) -> Validation:
         failed=0,
         failures={},
         throughput=0.0,
-        **dict.fromkeys(("wait", "run", "overhead", "total"), last.statistics.late),
+        wait=Spread(),
+        run=Spread(),
+        overhead=Spread(),
+        total=Spread(),
         nodes=(),
         devices=(),
         pods=(),
@@ -155,16 +143,7 @@ def an_error(validation: Validation) -> Validation:
         problem=problem,
         checks=(),
     )
-    decision = Decision(
-        before=steps[-1].workers, after=last.workers, outcome="ERROR", required=1.8, text=problem
-    )
-    return attrs.evolve(
-        validation,
-        outcome="ERROR",
-        sentence=f"Could not be measured with {last.workers} workers: {problem}.",
-        steps=(*steps, failed),
-        decisions=(*validation.decisions[:-1], decision),
-    )
+    return validated([*steps, failed])
 
 
 def records(validation: Validation, first: Header | None = None) -> Iterator[Record]:
@@ -187,7 +166,7 @@ def records(validation: Validation, first: Header | None = None) -> Iterator[Rec
                 level_to=level,
             )
         yield step
-        if window:
+        if 0 < window <= len(validation.decisions):
             yield validation.decisions[window - 1]
     yield validation
     yield End(at_s=validation.steps[-1].to_s + 1, reason="stopped")
@@ -195,9 +174,14 @@ def records(validation: Validation, first: Header | None = None) -> Iterator[Rec
 
 def run_of(validation: Validation, first: Header | None = None) -> Run:
     """The run that ``records`` make."""
-    found = list(records(validation, first))
-    assert isinstance(found[0], Header)
-    builder = RunBuilder(found[0])
-    for record in found[1:]:
+    return run_of_records(list(records(validation, first)))
+
+
+def run_of_records(found: Sequence[Record]) -> Run:
+    """The run that these records make."""
+    first, *rest = found
+    assert isinstance(first, Header)
+    builder = RunBuilder(first)
+    for record in rest:
         builder.add(record)
     return builder.run()
