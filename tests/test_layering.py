@@ -15,12 +15,15 @@ import scalab
 ROOT = Path(scalab.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
-PURE = {"protocol", "queueing", "measure", "load", "verdict", "runfile", "report"}
+PURE = {"protocol", "queueing", "measure", "load", "verdict", "runfile", "report", "scaling"}
 IMPURE = {"trio", "socket", "time", "subprocess", "asyncio", "threading", "structlog"}
 ROLES = {"frontend", "backend", "client"}
+STARTERS = {"cli", "demo", "validate"}
+"""What starts roles."""
 DRAWN = {
     *("measure/layout.py", "measure/sections.py", "measure/summary.py"),
     *("report/comparison.py", "report/text.py"),
+    *("report/scaling/text.py", "report/scaling/autoscale_text.py"),
 }
 """What draws for a terminal, and may do so with rich."""
 MAX_LINES = 400
@@ -74,10 +77,10 @@ def test_imports_run_one_way(module: Path) -> None:
     if package == "protocol":
         assert used <= {"errors"}, "the wire is below all else"
     if package == "runtime":
-        assert used <= parts - PURE - ROLES - {"cli", "demo"} | {"protocol"}
+        assert used <= parts - PURE - ROLES - STARTERS | {"protocol"}
     if package in ROLES:
         assert used & ROLES == set(), "roles don't know each other"
-    if package not in {"cli", "demo"} | ROLES:
+    if package not in STARTERS | ROLES:
         assert used & ROLES == set(), "only who starts roles knows them"
     if package != "__main__":
         assert "cli" not in used, "nothing knows the command line"

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from scalab.errors import ConfigError, ExitCode
-
 from .options import CONNECTION, Format, Quiet, Verbose, set_up_logging
-
-if TYPE_CHECKING:
-    from scalab.runtime.net import Address
-    from scalab.scalers.base import Scaler
-    from scalab.validate.service import MakeScaler, Result
-    from scalab.validate.settings import ValidateSettings
+from .validation import ScalerName
 
 _STEPS = "Steps"
 _VERDICT = "Verdict"
@@ -24,8 +17,8 @@ _LOCAL = "Workers on this machine"
 _KUBERNETES = "Workers in Kubernetes"
 _COMMAND = "Workers by commands"
 _RESULT = "Result"
+_AUTOSCALE = "Watching an autoscaler"
 
-ScalerName = Literal["local", "kubernetes", "command"]
 Layout = Literal["slots", "processes"]
 
 
@@ -227,6 +220,76 @@ def validate(
             rich_help_panel=_COMMAND,
         ),
     ] = None,
+    autoscale: Annotated[
+        bool,
+        typer.Option(
+            "--autoscale",
+            help="Give a load over time, and watch an autoscaler follow; local: a simulated one.",
+            rich_help_panel=_AUTOSCALE,
+        ),
+    ] = False,
+    stages: Annotated[
+        str,
+        typer.Option(
+            metavar="LEVEL@TIME,...",
+            help="The load, as of 'scalab client'.",
+            rich_help_panel=_AUTOSCALE,
+        ),
+    ] = "1@30s,16→16@2m,1→1@2m",
+    target: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            help="Waiting and running items per worker that it holds.",
+            rich_help_panel=_AUTOSCALE,
+        ),
+    ] = 1.0,
+    least: Annotated[
+        int,
+        typer.Option("--min", min=1, help="Workers at least.", rich_help_panel=_AUTOSCALE),
+    ] = 1,
+    sync: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="How often the simulated one looks at the demand.",
+            rich_help_panel=_AUTOSCALE,
+        ),
+    ] = "15s",
+    down_after: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="How long the simulated one waits until it takes workers away.",
+            rich_help_panel=_AUTOSCALE,
+        ),
+    ] = "5m",
+    react_within: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="So soon it has to ask for more workers.",
+            rich_help_panel=_AUTOSCALE,
+        ),
+    ] = "60s",
+    target_within: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="So soon there have to be enough.",
+            rich_help_panel=_AUTOSCALE,
+            show_default="whenever",
+        ),
+    ] = None,
+    lost_max: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Requests that may be lost when workers are taken away.",
+            rich_help_panel=_AUTOSCALE,
+            show_default="any number",
+        ),
+    ] = None,
     out: Annotated[
         str,
         typer.Option(
@@ -253,20 +316,18 @@ def validate(
     log_format: Format = "human",
 ) -> int:
     """Double the workers, measure each step, and say whether throughput follows."""
-    import trio
-
     from scalab.load.units import parse_duration
     from scalab.runtime.limits import raise_open_files
     from scalab.runtime.net import Address
-    from scalab.runtime.service import Stop, run_stoppable
-    from scalab.validate.service import Result, validate as run_validation
     from scalab.validate.settings import ValidateSettings, doubled
     from scalab.verdict.quantity import parse_value
+
+    from . import validation
 
     set_up_logging(verbose, quiet, log_format)
     words = tuple(args or ())
     settings = ValidateSettings(
-        steps=_steps(steps) if steps is not None else doubled(most),
+        steps=validation.parse_steps(steps) if steps is not None else doubled(most),
         ratio=ratio,
         confidence=confidence,
         per_slot=per_slot,
@@ -284,159 +345,35 @@ def validate(
         out=out,
         command=tuple(sys.argv[1:]),
     )
-    make_scaler = _make_scaler(
-        scaler,
-        settings,
-        words,
-        slots=slots,
-        layout=layout,
-        glob=glob,
-        deployment=deployment,
-        context=context,
-        scale_command=scale_command,
-        ready_command=ready_command,
-        current_command=current_command,
-        initial=initial,
-    )
-    if dry_run:
-        return _print_plan(settings)
-    raise_open_files()
-    result = Result()
-
-    async def service(stop: Stop) -> None:
-        await run_validation(settings, make_scaler, stop, result)
-
-    exit_code = trio.run(run_stoppable, service)
-    verdict = _print_result(result, settings, html)
-    if result.error is not None and result.validation is None:
-        raise result.error
-    return exit_code or verdict
-
-
-def _steps(text: str) -> tuple[int, ...]:
-    """Return the numbers of workers that a list names."""
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(f"--steps {text[:60]!r}: write numbers of workers, like 1,2,4") from None
-
-
-def _make_scaler(
-    name: ScalerName,
-    settings: ValidateSettings,
-    workload: tuple[str, ...],
-    *,
-    slots: int,
-    **options: object,
-) -> MakeScaler:
-    """Return what makes the scaler, of options that belong to it."""
-    own = {
-        "local": ("layout", "glob"),
-        "kubernetes": ("deployment", "context"),
-        "command": ("scale_command", "ready_command", "current_command", "initial"),
+    workers: dict[str, Any] = {
+        "slots": slots,
+        "layout": layout,
+        "glob": glob,
+        "deployment": deployment,
+        "context": context,
+        "scale_command": scale_command,
+        "ready_command": ready_command,
+        "current_command": current_command,
+        "initial": initial,
     }
-    for other, names in own.items():
-        said = [option for option in names if options[option] not in (None, "")]
-        if other != name and said:
-            option = said[0].replace("_", "-")
-            raise ConfigError(f"--{option} belongs to --scaler {other}")
-    given: dict[str, object] = {option: options[option] for option in own[name]}
-    makers = {"local": _local, "kubernetes": _kubernetes, "command": _command}
-    return makers[name](settings, workload, slots, given)
-
-
-def _local(
-    settings: ValidateSettings, workload: tuple[str, ...], slots: int, given: dict[str, object]
-) -> MakeScaler:
-    from scalab.backend.command import Workload
-    from scalab.scalers.local import LocalScaler, LocalSettings
-
-    Workload.parse(workload)  # what can't be run is refused before anything starts
-    layout = given["layout"] or ("processes" if slots > 1 or given["glob"] else "slots")
-
-    def make(workers: Address | None) -> Scaler:
-        if workers is None:
-            text = "--scaler local starts a frontend of its own: leave --frontend out"
-            raise ConfigError(text)
-        return LocalScaler(
-            LocalSettings(
-                frontend=workers,
-                queue=settings.queue,
-                workload=workload,
-                layout=layout,  # type: ignore[arg-type]
-                slots=slots,
-                glob=str(given["glob"]),
-            )
+    if autoscale:
+        wanted = validation.autoscale_settings(
+            settings,
+            stages=stages,
+            target=target,
+            least=least,
+            most=most,
+            slots=slots,
+            sync=sync,
+            down_after=down_after,
+            react_within=react_within,
+            target_within=target_within,
+            lost_max=lost_max,
         )
-
-    return make
-
-
-def _kubernetes(
-    settings: ValidateSettings, _args: tuple[str, ...], slots: int, given: dict[str, object]
-) -> MakeScaler:
-    from scalab.scalers.kube.access import find_access
-    from scalab.scalers.kubernetes import KubernetesScaler
-
-    target = given["deployment"]
-    if not isinstance(target, str):
-        raise ConfigError("--scaler kubernetes needs --deployment NAMESPACE/NAME")
-    _needs_frontend(settings, "kubernetes")
-    context = given["context"]
-    access = find_access(context=str(context)) if context else None
-    scaler = KubernetesScaler(target, slots=slots if slots > 1 else None, access=access)
-    return lambda _workers: scaler
-
-
-def _command(
-    settings: ValidateSettings, _args: tuple[str, ...], slots: int, given: dict[str, object]
-) -> MakeScaler:
-    from scalab.scalers.command import CommandScaler
-
-    scale = given["scale_command"]
-    if not isinstance(scale, str):
-        raise ConfigError("--scaler command needs --scale-command, which makes it {n} workers")
-    _needs_frontend(settings, "command")
-    scaler = CommandScaler(
-        scale,
-        ready=given["ready_command"],  # type: ignore[arg-type]
-        current=given["current_command"],  # type: ignore[arg-type]
-        initial=given["initial"],  # type: ignore[arg-type]
-        slots_per_worker=slots,
-    )
-    return lambda _workers: scaler
-
-
-def _needs_frontend(settings: ValidateSettings, scaler: str) -> None:
-    if settings.frontend is None:
-        text = f"--scaler {scaler} needs --frontend HOST:PORT, to which its workers connect"
-        raise ConfigError(text)
-
-
-def _print_plan(settings: ValidateSettings) -> int:
-    """Print what would be done."""
-    from scalab.validate.plan import describe
-
-    print("\n".join(describe(settings)))  # noqa: T201 - what was asked for
-    return ExitCode.OK
-
-
-def _print_result(result: Result, settings: ValidateSettings, html: str) -> int:
-    """Print the verdict and write the page; return the exit code that it means."""
-    from rich.console import Console
-
-    from scalab.report.scaling.html import to_html
-    from scalab.report.scaling.model import make_scaling_report
-    from scalab.report.scaling.text import print_report
-    from scalab.scaling.overall import exit_code
-
-    from .output import write_result
-
-    if result.validation is None or result.run is None or not result.run.steps:
-        return ExitCode.OK
-    code = exit_code(result.validation)
-    report = make_scaling_report(result.run, exit_code=code)
-    if html:
-        write_result(to_html(report), html)
-    print_report(Console(highlight=False), report, path=html or settings.out)
-    return code
+        raise_open_files()
+        return validation.run_autoscale(scaler, settings, wanted, words, html, workers)
+    make_scaler = validation.make_scaler(scaler, settings, words, **workers)
+    if dry_run:
+        return validation.print_plan(settings)
+    raise_open_files()
+    return validation.run_steps(settings, make_scaler, html)

@@ -233,10 +233,10 @@ class _Control:
             raise HttpError(400, f"there is no kind of places '{printable(kind, 40)}'")
         frame = await self._feed.latest()
         found = await self._aside(details, frame.scene, kind, given.get("id", ""))
-        if found is None:
-            raise HttpError(404, "nothing has come back from there in this window")
         if "part" in given:
             return render_place(found)
+        if found is None:
+            raise HttpError(404, "nothing has come back from there in this window")
         return await self._aside(render_page, frame, Notice(), found)
 
     def file(self, name: str) -> Handler:

@@ -27,6 +27,8 @@ EVERY_S: Final = 1.0
 """From one frame to the next."""
 SHARE: Final = 0.2
 """The most of the time that goes into making frames: with very many places there are fewer."""
+RAREST_S: Final = 5.0
+"""From one frame to the next at the most: a page that hears nothing for long says so."""
 MAX_VIEWERS: Final = 20
 """Streams at a time: far fewer than connections, so that the port stays reachable."""
 RETRY_MS: Final = 2000
@@ -125,7 +127,7 @@ class Feed:
         frame = await self._aside(make_frame, scene, before)
         cost_s = trio.current_time() - start
         if self._due > start:
-            self._due = start + max(EVERY_S, cost_s / SHARE)
+            self._due = start + min(max(EVERY_S, cost_s / SHARE), RAREST_S)
         self._frame = frame
 
     def response(self) -> Response:

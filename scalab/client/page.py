@@ -96,9 +96,9 @@ def render_panels(frame: Frame) -> Response:
     return Response.page(frame.since(0))
 
 
-def render_place(details: Details) -> Response:
-    """Return only the details of a place."""
-    return Response.page(templates()("place.html", details=details))
+def render_place(details: Details | None) -> Response:
+    """Return only the details of a place; nothing, if nothing has come back from there yet."""
+    return Response.page(templates()("place.html", details=details) if details else "")
 
 
 # --- tables --------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from .scene import KINDS, Scene, key_of, usual_s
 
 MAX_CELLS: Final = 240
 """Cells of a map; those that stand out are among them."""
-MAX_NAME: Final = 20
+MAX_NAME: Final = 18
 """Characters of a name in a cell."""
 MAX_LINKS: Final = 12
 """Devices, or pods, named in the details of a place."""

@@ -6,21 +6,24 @@ Pure: it is done in a thread.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from operator import attrgetter
 from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
 import attrs
 
+from scalab.queueing.worker import Worker
+
 from .history import Rates, rates
-from .snapshot import Backend, Client, Group, Place, QueueState, Snapshot
+from .seen import Backend, Client, Group, QueueSeen
+from .snapshot import Place, Snapshot
 
 MAX_QUEUES = 100
 """Rows of a table; the JSON has them all."""
 MAX_NODES = 50
 MAX_BACKENDS = 100
-MAX_CLIENTS = 50
 
 _Row = TypeVar("_Row")
 
@@ -32,11 +35,17 @@ class Only:
     queue: str | None = None
     node: str | None = None
 
-    def __contains__(self, backend: Backend) -> bool:
-        return self.queue in (None, backend.queue) and self.node in (None, backend.node)
+    def wants(self, queue: str | None = None, node: str | None = None) -> bool:
+        """Whether backends of this queue, on this node, are asked for; None = of any."""
+        wanted = ((self.queue, queue), (self.node, node))
+        return all(None in pair or pair[0] == pair[1] for pair in wanted)
 
     def __bool__(self) -> bool:
         return self != Only()
+
+    def first(self, workers: Iterable[Worker]) -> list[Worker]:
+        """Return those that are asked for, as many as are shown."""
+        return list(islice((w for w in workers if self.wants(w.queue.name, w.node)), MAX_BACKENDS))
 
     @property
     def query(self) -> str:
@@ -71,7 +80,7 @@ class Table(Generic[_Row]):
 class QueueRow:
     """A queue, who works for it, and what is worth a word."""
 
-    state: QueueState
+    state: QueueSeen
     workers: Group
     rates: Rates
 
@@ -104,33 +113,34 @@ class Overview:
     clients: Table[Client]
 
 
-def make_overview(snapshot: Snapshot, only: Only) -> Overview:
-    """Return what a snapshot tells of those that are asked for."""
-    places, backends = snapshot.places, snapshot.backends
-    of_queue = {p: g for p, g in places.items() if only.queue in (None, p.queue)}
-    by_queue = _merged(places, attrgetter("queue"))
-    all_rates = [rates(snapshot.samples, queue.place) for queue in snapshot.queues]
+def make_overview(snapshot: Snapshot, only: Only, backends: Sequence[Backend]) -> Overview:
+    """Return what a snapshot tells, with those backends of the ones asked for that are shown."""
+    places = snapshot.places
+    of_queue = {place: group for place, group in places.items() if only.wants(queue=place.queue)}
+    by_queue = _summed(places, attrgetter("queue"))
+    by_node = _summed(of_queue, attrgetter("node"))
+    all_rates = [rates(snapshot.samples, i) for i in range(len(snapshot.queues))]
     rows = [
-        QueueRow(queue, by_queue.get(queue.name) or Group(), all_rates[queue.place])
-        for queue in snapshot.queues
+        QueueRow(queue, by_queue.get(queue.name, Group()), its_rates)
+        for queue, its_rates in zip(snapshot.queues, all_rates, strict=True)
     ]
-    nodes = sorted(_merged(of_queue, attrgetter("node")).items())
+    asked_for = Group.sum(g for place, g in places.items() if only.wants(place.queue, place.node))
     return Overview(
         snapshot=snapshot,
         only=only,
-        workers=_merged(places, lambda _: "").get("") or Group(),
+        workers=Group.sum(places.values()),
         waiting=sum(queue.waiting for queue in snapshot.queues),
         running=sum(queue.running for queue in snapshot.queues),
         rate=sum(rate.ended for rate in all_rates),
         queues=Table.cut(rows, MAX_QUEUES),
-        nodes=Table.cut(nodes, MAX_NODES),
-        backends=Table.cut([b for b in backends if b in only] if only else backends, MAX_BACKENDS),
-        clients=Table.cut(snapshot.clients, MAX_CLIENTS),
+        nodes=Table.cut(sorted(by_node.items()), MAX_NODES),
+        backends=Table(backends, max(asked_for.backends, len(backends))),
+        clients=Table(snapshot.clients, snapshot.sessions),
     )
 
 
-def _merged(places: Mapping[Place, Group], key: Callable[[Place], str]) -> dict[str, Group]:
-    merged: defaultdict[str, Group] = defaultdict(Group)
+def _summed(places: Mapping[Place, Group], key: Callable[[Place], str]) -> dict[str, Group]:
+    groups: defaultdict[str, list[Group]] = defaultdict(list)
     for place, group in places.items():
-        merged[key(place)].merge(group)
-    return merged
+        groups[key(place)].append(group)
+    return {name: Group.sum(those) for name, those in groups.items()}

@@ -19,7 +19,8 @@ from scalab.runtime.routing import Response
 from scalab.web.templating import make_environment
 
 from .overview import Only, make_overview
-from .snapshot import Backend, Client, Snapshot
+from .seen import Backend, Client
+from .snapshot import Snapshot
 
 MAX_NAME = 80
 """Characters of a name that the page shows."""
@@ -54,16 +55,18 @@ def _template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def render_page(snapshot: Snapshot, only: Only) -> Response:
+def render_page(snapshot: Snapshot, only: Only, backends: Sequence[Backend]) -> Response:
     """Return the whole page."""
     nonce = secrets.token_urlsafe(16)
-    html = _template("page.html").render(nonce=nonce, view=make_overview(snapshot, only))
+    view = make_overview(snapshot, only, backends)
+    html = _template("page.html").render(nonce=nonce, view=view)
     return Response.page(html, nonce)
 
 
-def render_panels(snapshot: Snapshot, only: Only) -> Response:
+def render_panels(snapshot: Snapshot, only: Only, backends: Sequence[Backend]) -> Response:
     """Return only what changes with time."""
-    return Response.page(_template("panels.html").render(view=make_overview(snapshot, only)))
+    view = make_overview(snapshot, only, backends)
+    return Response.page(_template("panels.html").render(view=view))
 
 
 def draw_line(course: Sequence[float]) -> str:
@@ -91,38 +94,18 @@ def _most(devices: Mapping[str, int]) -> list[tuple[str, int]]:
 # --- the same for programs -----------------------------------------------------------------------
 
 
-def render_workers(snapshot: Snapshot) -> Response:
-    """Return all backends as JSON."""
-    workers = [_backend(backend) for backend in snapshot.backends]
-    return Response.json({"draining": snapshot.draining, "workers": workers})
+def backend_json(backend: Backend) -> dict[str, Any]:
+    """Return what programs are told of a backend."""
+    items = [_rounded(item, "running_s", "limit_s") for item in backend.items]
+    return {**_rounded(backend, "connected_s"), "items": items}
 
 
-def render_clients(snapshot: Snapshot) -> Response:
-    """Return all clients as JSON."""
-    sessions = [_client(client) for client in snapshot.clients]
-    return Response.json({"classic": snapshot.classic_clients, "sessions": sessions})
+def client_json(client: Client) -> dict[str, Any]:
+    """Return what programs are told of a client's session."""
+    return _rounded(client, "connected_s", "oldest_s")
 
 
-def _backend(backend: Backend) -> dict[str, Any]:
-    return {
-        "queue": backend.queue,
-        "node": backend.node,
-        "pod": backend.pod,
-        "address": backend.address,
-        "classic": backend.classic,
-        "state": backend.state,
-        "slots": backend.slots,
-        "running": backend.running,
-        "connected_s": round(backend.connected_s, 3),
-        "finished": backend.finished,
-        "failed": backend.failed,
-        "devices": backend.devices,
-        "items": [
-            {**attrs.asdict(item), "running_s": round(item.running_s, 3)} for item in backend.items
-        ],
-    }
-
-
-def _client(client: Client) -> dict[str, Any]:
-    seconds = {name: round(getattr(client, name), 3) for name in ("connected_s", "oldest_s")}
-    return {**attrs.asdict(client), **seconds}
+def _rounded(instance: attrs.AttrsInstance, *durations: str) -> dict[str, Any]:
+    """Return the fields of an instance, and of them the durations to the millisecond."""
+    fields = attrs.asdict(instance, recurse=False)
+    return fields | {name: round(fields[name], 3) for name in durations}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import orjson
 import trio
 
 from scalab.queueing.queue import Queue
@@ -18,11 +19,14 @@ from .history import History
 from .hub import Hub
 from .metrics import FrontendCollector
 from .overview import Only
-from .page import render_clients, render_page, render_panels, render_workers
-from .snapshot import Snapshot, take_snapshot
+from .page import backend_json, client_json, render_page, render_panels
+from .seen import Backend, Client
+from .snapshot import Snapshot, in_slices, take_snapshot
 
-REST = 20
-"""A snapshot serves for so many times the time that it took: copying takes a 20th at most."""
+REST = 10
+"""A snapshot serves for so many times the time that it took: taking them takes a tenth at most."""
+
+_A = TypeVar("_A")
 
 
 async def serve_pages(  # noqa: ASYNC128 - the server tells task_status
@@ -49,8 +53,8 @@ async def serve_pages(  # noqa: ASYNC128 - the server tells task_status
             "/livez": lambda _request: Response.text("ok"),
             "/readyz": ready,
             "/api/queues": lambda _request: Response.json(_queues(hub)),
-            "/api/workers": shown.data(render_workers),
-            "/api/clients": shown.data(render_clients),
+            "/api/workers": shown.workers,
+            "/api/clients": shown.clients,
         }
     )
     async with trio.open_nursery() as nursery:
@@ -58,46 +62,87 @@ async def serve_pages(  # noqa: ASYNC128 - the server tells task_status
         await HttpServer(router).serve(listeners, task_status=task_status)
 
 
+class _Kept(Generic[_A]):
+    """Something that is made anew when it is asked for, but at a bounded cost.
+
+    It serves for ``REST`` times the time that it took, and all who ask at a time.
+    """
+
+    def __init__(self, make: Callable[[], Awaitable[_A]]) -> None:
+        self._make = make
+        self._making = trio.Lock()
+        self._kept: tuple[_A, float] | None = None  # and until when
+
+    async def get(self) -> _A:
+        async with self._making:
+            began = trio.current_time()
+            if self._kept is None or began >= self._kept[1]:
+                made = await self._make()
+                now = trio.current_time()
+                self._kept = made, now + REST * (now - began)
+            return self._kept[0]
+
+
 class _Shown:
-    """Snapshots for any number of viewers, and a thread that draws for one after the other."""
+    """What there is to see, for any number of viewers."""
 
     def __init__(self, hub: Hub, history: History, lag: LagMonitor) -> None:
-        self._take = partial(take_snapshot, hub, history, lag)
-        self._taking = trio.Lock()
-        self._snapshot: Snapshot | None = None
-        self._good_until = 0.0
-        self._one = trio.CapacityLimiter(1)
+        self._hub = hub
+        self._snapshot = _Kept(partial(take_snapshot, hub, history, lag))
+        self._workers, self._clients = _Kept(self._all_workers), _Kept(self._all_clients)
+        # One thread, as rendering takes milliseconds, in which items would have to wait.
+        self._aside = partial(trio.to_thread.run_sync, limiter=trio.CapacityLimiter(1))
 
-    def page(self, render: Callable[[Snapshot, Only], Response]) -> Handler:
+    def page(self, render: Callable[[Snapshot, Only, list[Backend]], Response]) -> Handler:
         """Make a handler of something that shows the backends that are asked for."""
 
         async def handle(request: Request) -> Response:
             only = Only(**request.parameters("queue", "node"))
-            return await self._aside(render, await self._fresh(), only)
+            snapshot = await self._snapshot.get()
+            first = await self._aside(only.first, snapshot.workers)
+            now = trio.current_time()
+            there = [Backend.of(w, now) for w in first if w in w.queue.workers]
+            return await self._aside(render, snapshot, only, there)
 
         return handle
 
-    def data(self, render: Callable[[Snapshot], Response]) -> Handler:
-        """Make a handler of something that shows everything."""
+    async def workers(self, request: Request) -> Response:
+        """Answer with all backends."""
+        request.parameters()
+        return await self._workers.get()
 
-        async def handle(request: Request) -> Response:
-            request.parameters()
-            return await self._aside(render, await self._fresh())
+    async def clients(self, request: Request) -> Response:
+        """Answer with all clients."""
+        request.parameters()
+        return await self._clients.get()
 
-        return handle
+    async def _all_workers(self) -> Response:
+        queues = self._hub.dispatcher.queues.values()
+        workers = await _as_json(
+            (worker for queue in queues for worker in queue.workers),
+            lambda worker, now: backend_json(Backend.of(worker, now)),
+        )
+        return Response.json({"draining": self._hub.dispatcher.draining, "workers": workers})
 
-    async def _fresh(self) -> Snapshot:
-        async with self._taking:
-            began = trio.current_time()
-            if self._snapshot is None or began >= self._good_until:
-                self._snapshot = await self._take()
-                now = trio.current_time()
-                self._good_until = now + REST * (now - began)
-            return self._snapshot
+    async def _all_clients(self) -> Response:
+        sessions = await _as_json(
+            self._hub.clients, lambda client, now: client_json(Client.of(client, now))
+        )
+        classic = self._hub.connections["client"] - len(self._hub.clients)
+        return Response.json({"classic": classic, "sessions": sessions})
 
-    async def _aside(self, render: Callable[..., Response], *args: object) -> Response:
-        """Render in a thread: it takes so long that it would hold up items."""
-        return await trio.to_thread.run_sync(render, *args, limiter=self._one)
+
+async def _as_json(
+    things: Iterable[_A], describe: Callable[[_A, float], dict[str, Any]]
+) -> orjson.Fragment:
+    """Return things as a JSON array, made slice by slice, so that nobody else has to wait."""
+    parts: list[bytes] = []
+
+    def add(part: Sequence[_A], now: float) -> None:
+        parts.append(orjson.dumps([describe(thing, now) for thing in part])[1:-1])
+
+    await in_slices(things, add)
+    return orjson.Fragment(b"[" + b",".join(parts) + b"]")
 
 
 def _queues(hub: Hub) -> dict[str, Any]:

@@ -72,10 +72,19 @@ class _Row:
     errors: tuple[str, ...]
 
 
-def to_html(report: Report) -> str:
-    """Return the whole document."""
+NOTHING: Final = Markup()
+
+
+def to_html(report: Report, also: Markup = NOTHING) -> str:
+    """Return the whole document.
+
+    Args:
+        report: Of a run.
+        also: What else there is to say, before the charts.
+    """
     return _template().render(
         report=report,
+        also=also,
         statistics=report.statistics,
         badge=_BADGES[report.verdict.state],
         tiles=list(_tiles(report)),

@@ -34,6 +34,7 @@ from scalab.measure.student import quantile
 
 from .decide import POWER, Risk, decide, normal_quantile, required_ratio, unusable
 from .model import Decision, StepResult
+from .throughput import MOST_BATCHES
 
 LOOKS: Final = 4
 """Looks at one decision, at most."""
@@ -132,9 +133,12 @@ class Sizer:
         out_of_time = so_far_s * _AT_LEAST > most_s
         if step.problem or (unusable(step) and (out_of_time or step.statistics.completed)):
             return self._done(step, "it can't be judged")
-        wanted_s = self._for_the_next_s(step)
+        # A few batches may be alike by chance; Student's t asks for more where they are few.
+        wanted_s = self._for_the_next_s(step, step.throughput.batches)
         if so_far_s < wanted_s and not out_of_time:
-            more_s = _until(wanted_s, so_far_s, most_s)
+            # Longer windows have more batches, so that won't take as long as it seems now.
+            planned_s = self._for_the_next_s(step, max(step.throughput.batches, MOST_BATCHES))
+            more_s = _until(planned_s, so_far_s, most_s)
             return Look(decision=None, more_s=more_s, text="to be sure enough of it")
         if self._before is None:
             return self._done(step, "out of time" if so_far_s < wanted_s else "it is sure enough")
@@ -196,7 +200,7 @@ class Sizer:
         least_s = self._least_s(step.statistics.total.mean_s)
         return shared_out(self._weights[index:], whole_s, least_s)[0]
 
-    def _for_the_next_s(self, step: StepResult) -> float:
+    def _for_the_next_s(self, step: StepResult, batches: float) -> float:
         """For how many seconds to measure a step, so that the next can be decided."""
         estimate, so_far_s = step.throughput, step.statistics.window_s
         if estimate.error is None:
@@ -207,8 +211,7 @@ class Sizer:
         factor = later[0] / step.workers
         required = required_ratio(step.workers, later[0], self._required)
         margin = max(math.log(factor / required), LEAST_MARGIN) / 2
-        # A few batches may be alike by chance; Student's t asks for more where they are few.
-        errors = quantile(1 - self._risk.passing * _share(LOOKS), max(estimate.batches - 1, 1.0))
+        errors = quantile(1 - self._risk.passing * _share(LOOKS), max(batches - 1, 1.0))
         # The next step has so many more workers, and may be measured for as long as this one.
         wanted = margin / errors / math.sqrt(1 + 1 / factor)
         return so_far_s * (estimate.error / estimate.mean / wanted) ** 2

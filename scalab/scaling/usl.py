@@ -48,8 +48,8 @@ MIN_SIZES_FOR_INTERVALS: Final = 4
 _MAX_RANGE = 1e9  # of the greatest throughput to the least
 _NOTHING = 1e-9  # share of 1 / X that a term may have at each N and still be rounding only
 
-_SIGMAS = (0.0, 0.03, 0.1, 0.3, 0.7, 0.95)
-_KAPPAS = (0.0, *(10.0 ** (i / 2) for i in range(-12, 5)))
+_SIGMAS = (0.0, 0.03, 0.1, 0.3, 0.7, 1.0)
+_KAPPAS = (0.0, *(10.0 ** (i / 3) for i in range(-18, 7)))
 
 Weights = Literal["errors", "equal"]
 
@@ -122,7 +122,8 @@ def _unusable(points: Sequence[Point]) -> str:
 
 def _nearest_of_many(rows: Sequence[Vector], values: Vector, errors: Vector) -> Vector:
     """The best terms of a coarse grid, so that a descent from there isn't lost in a side valley."""
-    best, least = (1.0, 0.0, 0.0), math.inf
+    best: Vector = ()
+    least = math.inf
     for sigma, kappa in product(_SIGMAS, _KAPPAS):
         shape = (1.0 - sigma, sigma, kappa)
         # In units of the errors; gamma, which only stretches the shape, has its best value.
@@ -131,7 +132,7 @@ def _nearest_of_many(rows: Sequence[Vector], values: Vector, errors: Vector) -> 
         gamma = _dot(curve, found) / _dot(curve, curve)
         squares = math.fsum((x - gamma * y) ** 2 for x, y in zip(found, curve, strict=True))
         if squares < least:
-            best, least = tuple(term / gamma for term in shape), squares
+            best, least = [term / gamma for term in shape], squares
     return best
 
 

@@ -25,7 +25,7 @@ from scalab.scaling.hpa import DOWN
 from scalab.scaling.observed import Sample, Target, WorkerLife
 
 from .frontend import FrontendWatch
-from .infrastructure import find_frontend
+from .infrastructure import Addresses, find_frontend
 from .lives import NumberedLives, PodLives, Served
 from .service import MakeScaler
 from .settings import ValidateSettings
@@ -141,17 +141,10 @@ async def watch_autoscaler(
             command=settings.command,
         )
         made = ClientResult()
+        workers, slots, own = await _workers(scaler, at, wanted, served, exits)
         try:
             async with trio.open_nursery() as background:
-                workers: Workers
-                if isinstance(scaler, KubernetesWatch):
-                    watch = await exits.enter_async_context(scaler)
-                    workers, slots = WatchedWorkers(watch, served), wanted.slots
-                else:
-                    own = await exits.enter_async_context(scaler(at.workers))
-                    await own.scale(wanted.target.minimum)
-                    workers = ScaledWorkers(own, served, wanted.target.minimum)
-                    slots = own.slots_per_worker
+                if own is not None:
                     background.start_soon(_autoscaler(own, frontend, wanted).run)
                 async with trio.open_nursery() as load:
                     running: Running = await load.start(run_client, client, stop, made)
@@ -164,6 +157,22 @@ async def watch_autoscaler(
                 background.cancel_scope.cancel(reason="the load has ended")
         finally:
             result.run, result.error = made.run, made.error
+
+
+async def _workers(
+    scaler: MakeScaler | KubernetesWatch,
+    at: Addresses,
+    wanted: AutoscaleSettings,
+    served: Served,
+    exits: AsyncExitStack,
+) -> tuple[Workers, int, Scaler | None]:
+    """Return the workers, the slots of each, and what our own autoscaler is to scale, if any."""
+    if isinstance(scaler, KubernetesWatch):
+        watch = await exits.enter_async_context(scaler)
+        return WatchedWorkers(watch, served), wanted.slots, None
+    own = await exits.enter_async_context(scaler(at.workers))
+    await own.scale(wanted.target.minimum)
+    return ScaledWorkers(own, served, wanted.target.minimum), own.slots_per_worker, own
 
 
 def _autoscaler(

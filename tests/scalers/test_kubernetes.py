@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -787,6 +788,8 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # so that TMPDIR is read again
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
     return tmp_path
 
@@ -1038,6 +1041,7 @@ async def test_a_kubectl_that_is_lost_is_started_again(
             (second,) = proxies(home)
             assert second != first
         await gone(second)
+    assert not folders(home)
     assert replicas(api) == 2
 
 
@@ -1055,6 +1059,11 @@ def _running(variable: str) -> Iterator[int]:
             continue
         if words[0].endswith(b"kubectl") and variable.encode() in environment:
             yield int(folder.name)
+
+
+def folders(home: Path) -> list[Path]:
+    """Return those in which a ``kubectl proxy`` serves."""
+    return list(home.glob("scalab-*"))
 
 
 async def gone(pid: int) -> None:
@@ -1111,11 +1120,14 @@ async def test_signals_restore_and_leave_nothing_behind(
                 said += more
             assert replicas(api) == 8
             (proxy,) = proxies(home)
+            (folder,) = folders(home)
+            assert folder.stat().st_mode & 0o077 == 0, "others could use it in the user's name"
             # As ^C does it: to the whole process group.
             os.killpg(process.pid, signum)
             with trio.fail_after(20):
                 code = await process.wait()
         await gone(proxy)
+    assert not folder.exists()
     killed = signum == signal.SIGKILL
     assert code == (-signum if killed else 0)
     assert replicas(api) == (8 if killed else 2)

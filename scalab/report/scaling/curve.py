@@ -17,7 +17,7 @@ LEAST_STEPS: Final = 3
 """Fewer steps make no curve."""
 
 _STEP: Final = 12  # columns from one doubling to the next
-_MOST: Final = 84  # columns of the plot
+_MOST: Final = 80  # columns of the plot
 _LABEL: Final = 9  # columns of the axis' labels
 
 
@@ -57,9 +57,14 @@ def draw_curve(rows: Sequence[StepRow], law: Fit | NoFit) -> Iterator[str]:
     yield f"{'reqs/s':>{_LABEL}} | {legend}"
     for at, cells in enumerate(grid):
         level = 2 ** (top - (top - floor) * at / (HEIGHT - 1))
-        label = format_rate(level).removesuffix("/s") if at % 4 == 0 else ""
+        label = _label(level) if at % 4 == 0 else ""
         yield f"{label:>{_LABEL}} |{''.join(cells)}".rstrip()
     yield f"{'workers':>{_LABEL}}  {_ticks(sizes, low, high, columns)}"
+
+
+def _label(rate: float) -> str:
+    text = format_rate(rate).removesuffix("/s")
+    return text if len(text) <= _LABEL else f"{rate:.3g}"
 
 
 def _ticks(sizes: Sequence[int], low: float, high: float, columns: int) -> str:

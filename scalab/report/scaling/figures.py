@@ -154,8 +154,8 @@ def time_split(rows: Sequence[StepRow]) -> Chart | None:
                 for at, (row, means) in enumerate(zip(shown, heights, strict=True))
             ),
         ),
-        note="Wait is in the queue, run on the device: where it grows with the workers, they are in "
-        "each other's way. Overhead is what the framework and the network add.",
+        note="Wait is in the queue, run on the device: where it grows with the workers, they are "
+        "in each other's way. Overhead is what the framework and the network add.",
     )
 
 

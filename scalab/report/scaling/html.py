@@ -17,7 +17,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Te
 from scalab.measure.figures import format_count, format_duration, format_rate, format_share
 from scalab.measure.statistics import Spread
 from scalab.protocol.text import printable
-from scalab.report.parameters import parameters, surroundings
+from scalab.report.parameters import surroundings
 from scalab.report.plots.frame import render_chart
 from scalab.report.plots.scales import at_clock
 from scalab.runfile.records import Event
@@ -31,6 +31,7 @@ from .model import ScalingReport, StepRow
 from .words import (
     MEANINGS,
     NONE,
+    asked_for,
     fairness_parts,
     half_width_text,
     ratio_text,
@@ -100,7 +101,7 @@ def to_html(report: ScalingReport) -> str:
         colours=_COLOURS,
         events=[_event(event) for event in _shown(report.events)],
         events_left_out=_events_left_out(report),
-        parameters=_parameters(report),
+        parameters=asked_for(report),
         surroundings=surroundings(header),
         command=shlex.join(header.command),
     )
@@ -135,7 +136,9 @@ def _tiles(report: ScalingReport) -> Iterator[_Tile]:
         best = max(measured, key=lambda row: row.step.throughput.mean)
         rate, last = best.step.throughput, measured[-1]
         sure = half_width_text(rate)
-        detail = f"with {workers_text(best.step.workers)}" + (f", ±\u00a0{sure}" if sure != NONE else "")
+        detail = f"with {workers_text(best.step.workers)}" + (
+            f", ±\u00a0{sure}" if sure != NONE else ""
+        )
         yield _Tile("Most throughput", format_rate(rate.mean), detail)
         with_last = f"with {workers_text(last.step.workers)}"
         yield _Tile("Efficiency", share_text(last.efficiency), with_last)
@@ -196,15 +199,6 @@ def _within(figure: Ranged) -> str:
 
 
 # --- tables --------------------------------------------------------------------------------
-
-
-def _parameters(report: ScalingReport) -> dict[str, str]:
-    """Return what was asked for; the load's own levels are those of the steps."""
-    found = parameters(report.header.scenario)
-    found.pop("load", None)
-    steps = ", ".join(format_count(row.step.workers) for row in report.rows)
-    parallel = ", ".join(format_count(row.step.parallel) for row in report.rows)
-    return {"workers": steps, "in parallel": parallel, "required": rule_text(report), **found}
 
 
 def _cells(row: StepRow) -> tuple[str, ...]:

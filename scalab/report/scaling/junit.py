@@ -14,14 +14,14 @@ from typing import Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from scalab.protocol.text import printable
-from scalab.report.parameters import parameters, surroundings
+from scalab.report.parameters import surroundings
 from scalab.scaling.model import Decision
 from scalab.scaling.usl import Fit, describe
 from scalab.verdict.results import Checked
 
 from .model import ScalingReport, StepRow
 from .text import to_text
-from .words import step_text, workers_text
+from .words import asked_for, step_text, workers_text
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
 _LIMIT: Final = 1000  # characters of a text
@@ -79,7 +79,7 @@ def _properties(report: ScalingReport) -> Iterator[tuple[str, str]]:
         for name in ("sigma", "kappa", "gamma"):
             yield name, f"{getattr(report.law, name).value:.6g}"
     yield "law", describe(report.law)
-    yield from parameters(report.header.scenario).items()
+    yield from asked_for(report).items()
     yield from surroundings(report.header).items()
 
 

@@ -99,7 +99,7 @@ class ScalingReport:
     rows: tuple[StepRow, ...]
     law: Fit | NoFit
     checks: tuple[Checked, ...]
-    """Of the run as a whole; those of a step are the step's."""
+    """Of the run as a whole, as far as they aren't those of a step."""
     events: tuple[Event, ...]
     events_left_out: int
     end: End | None
@@ -175,17 +175,19 @@ def make_scaling_report(run: Run, *, exit_code: ExitCode | None = None) -> Scali
         run: As read, or just measured, with at least one step.
         exit_code: How it ends; None = as the verdict says.
     """
-    found = run.validation
-    problems = run.problems
+    found, problems = run.validation, run.problems
     if found is None:
         found = _unfinished(run.steps, run.decisions)
         problems = (*problems, _ENDED_EARLY)
+    # A client's checks at its end are of its last window, which is that of the last step.
+    known = {check for step in found.steps for check in step.checks}
+    whole = run.end.checks if run.end else ()
     return ScalingReport(
         header=run.header,
         validation=found,
         rows=tuple(_rows(found)),
         law=law_of(found.steps),
-        checks=run.end.checks if run.end else (),
+        checks=tuple(check for check in whole if check not in known),
         events=run.events,
         events_left_out=run.events_left_out,
         end=run.end,

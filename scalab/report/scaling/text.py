@@ -48,6 +48,7 @@ _STYLES: Final[dict[Outcome, str]] = {
     "INVALID": "bold red",
     "ERROR": "bold red",
 }
+_KINDS: Final = {"devices": "devs", "pods": "pods", "nodes": "nodes"}
 _LABEL: Final = 7  # columns of what stands before a line
 
 
@@ -76,7 +77,7 @@ def lines(report: ScalingReport, width: int, *, path: str = "") -> Iterator[Text
     for problem in report.problems:
         yield from _labelled("NOTE", [problem], width, "yellow")
     if report.rows:
-        yield from _table(report.rows, width)
+        yield from _table(report.rows, report.kind, width)
         yield from _undecided(report.rows, width)
     if width >= CURVE_FROM:
         yield from (Text(" " * INDENT + line) for line in draw_curve(report.rows, report.law))
@@ -91,11 +92,11 @@ def lines(report: ScalingReport, width: int, *, path: str = "") -> Iterator[Text
 # --- steps ---------------------------------------------------------------------------------
 
 
-def _table(rows: Sequence[StepRow], width: int) -> Iterator[Text]:
+def _table(rows: Sequence[StepRow], kind: str, width: int) -> Iterator[Text]:
     alike = len({row.decision.required for row in rows if row.decision}) < 2
     columns = [
         Column("workers", _cells(rows, lambda row: format_count(row.step.workers))),
-        Column("devs", _counts(rows, lambda row: len(row.step.statistics.devices)), 4),
+        Column(_KINDS[kind], _counts(rows, lambda row: len(row.places)), 4),
         Column("nodes", _counts(rows, lambda row: len(row.step.statistics.nodes)), 5),
         Column("reqs", _counts(rows, lambda row: row.ended), 3),
         Column("fail", _failed(rows)),

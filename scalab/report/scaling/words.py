@@ -7,6 +7,7 @@ from typing import Final
 
 from scalab.measure.batches import Estimate
 from scalab.measure.figures import format_count, format_rate
+from scalab.report.parameters import parameters
 from scalab.scaling.model import Decision, Outcome
 
 from .model import ScalingReport, Share
@@ -64,6 +65,15 @@ def rule_text(report: ScalingReport) -> str:
     if report.doubling is None:
         return "required ratios differ"
     return f"ratio >= {report.doubling:.4g} per doubling"
+
+
+def asked_for(report: ScalingReport) -> dict[str, str]:
+    """Return what was asked for, by name; the load's own levels are those of the steps."""
+    found = parameters(report.header.scenario)
+    found.pop("load", None)
+    steps = ", ".join(format_count(row.step.workers) for row in report.rows)
+    parallel = ", ".join(format_count(row.step.parallel) for row in report.rows)
+    return {"workers": steps, "in parallel": parallel, "required": rule_text(report), **found}
 
 
 def fairness_parts(report: ScalingReport) -> Iterator[str]:

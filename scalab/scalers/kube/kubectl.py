@@ -25,9 +25,9 @@ START_S = 15.0
 STOP_S = 2.0
 
 # What keeps kubectl from outliving us, whatever ends us: the shell waits for the end of its
-# standard input, whose other end is ours, and then kills its process group. It closes its own
-# standard output, so that the end of kubectl is the end of that.
-_TETHERED = '"$@" </dev/null & exec >&-; read _; kill 0'
+# standard input, whose other end is ours, and then removes the folder and kills its process group.
+# It closes its own standard output, so that the end of kubectl is the end of that.
+_TETHERED = '"$@" </dev/null & exec >&-; read _; rm -rf "$0"; kill 0'
 
 
 class KubectlProxy:
@@ -90,7 +90,7 @@ class KubectlProxy:
                 # A session of its own, so that ^C doesn't take it away before it is needed to
                 # restore the replicas.
                 self._process = await trio.lowlevel.open_process(
-                    ["sh", "-c", _TETHERED, "sh", *proxy],
+                    ["sh", "-c", _TETHERED, str(folder), *proxy],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,

@@ -20,6 +20,7 @@ from .target import Target
 
 PATIENCE_S: Final = 30.0
 """For how long an API that is away is waited for, once it has been there."""
+_CLOSE_S: Final = 5.0
 _PAUSE_S: Final = 0.1
 _PAUSE_MAX_S: Final = 1.0
 
@@ -66,7 +67,8 @@ async def open_workload(target: Target, access: Access) -> AsyncIterator[Workloa
         api.patience_s = PATIENCE_S
         yield Workload(api, target, found.body)
     finally:
-        await access.aclose()
+        with trio.move_on_after(_CLOSE_S, shield=True):
+            await access.aclose()
 
 
 class Workload:

@@ -3,7 +3,7 @@
 // events, data-poll for what is fetched every two seconds instead, or where there are no events.
 // data-page, there and in what comes, names what the page was made for: if it changes, it reloads.
 const live = (() => {
-  const POLL_MS = 2000, AGAIN_MS = 30000, SILENCE_MS = 6000;
+  const POLL_MS = 2000, AGAIN_MS = 30000, SILENCE_MS = 15000;
   const byId = (id) => document.getElementById(id);
   const { events, poll, page } = document.body.dataset;
   const notice = byId("notice"), refreshLink = byId("refresh"), hold = byId("hold");
