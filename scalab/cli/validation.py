@@ -160,11 +160,13 @@ def run_steps(settings: ValidateSettings, make_scaler: MakeScaler, html: str) ->
     async def service(stop: Stop) -> None:
         await validate(settings, make_scaler, stop, result)
 
-    exit_code = trio.run(run_stoppable, service)
-    verdict = print_result(result, settings, html)
+    try:
+        ended_by = trio.run(run_stoppable, service)
+    finally:  # the verdict stands, even if the workers could not be restored
+        verdict = print_result(result, settings, html)
     if result.error is not None and result.validation is None:
         raise result.error
-    return exit_code or verdict
+    return ended_by or verdict
 
 
 # --- watching an autoscaler ------------------------------------------------------------------

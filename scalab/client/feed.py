@@ -107,7 +107,10 @@ class Feed:
         return await self.after(frame.number if frame else 0)
 
     async def after(self, number: int) -> Frame:
-        """Return the first frame with a higher number, once it is due."""
+        """Return the latest frame with a higher number, or the next one, once it is due."""
+        frame = self._frame
+        if frame is not None and frame.number > number:
+            return frame
         async with self._making:
             while (frame := self._frame) is None or frame.number <= number:
                 await self._until_due()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2s
+from statistics import median
 from typing import Final
 
 import attrs
@@ -122,8 +123,7 @@ class Scene:
 
 def usual_s(places: Sequence[Place]) -> float:
     """Return the median of the median run times of places with enough runs; 0 without any."""
-    medians = sorted(place.run.p50_s for place in places if place.run.count >= ENOUGH)
-    return medians[len(medians) // 2] if medians else 0.0
+    return median([p.run.p50_s for p in places if p.run.count >= ENOUGH] or [0.0])
 
 
 def key_of(text: str) -> str:

@@ -78,6 +78,7 @@ class Snapshots:
 
     async def take(self) -> Snapshot:
         """Return a snapshot."""
+        await trio.lowlevel.checkpoint()
         for _ in range(ATTEMPTS):
             before, copying = self._version(), self._copy()
             try:
@@ -140,11 +141,12 @@ class _Copies:
 
     def of(self, intervals: Timeline) -> Copying[Timeline]:
         """Make a copy of a timeline, to be read only."""
-        made = self._made[: max(len(intervals) - 1, 0)]
+        # The last one may have grown since, and the present one still may.
+        made = self._made[: max(min(len(self._made), len(intervals)) - 1, 0)]
         now: list[tuple[Interval, Interval]] = []
         for i, interval in enumerate(intervals):
             of, copy = made[i] if i < len(made) else (None, interval)
-            # The last one may grow; when neighbours are merged, the first of them does.
+            # Where neighbours were merged, the first of them has grown.
             if of is not interval or copy.to_s != interval.to_s:
                 copy = _interval(interval)
                 if i % SLICE == 0:

@@ -193,6 +193,11 @@ class LocalScaler:
         return self._settings.slots
 
     @property
+    def pods_are_workers(self) -> bool:
+        """Whether each process is one worker."""
+        return self._settings.layout == "processes"
+
+    @property
     def most(self) -> int | None:
         """How many workers there can be, by the devices; None = any number."""
         return len(self._devices) or None

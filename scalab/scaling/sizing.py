@@ -6,9 +6,9 @@ required and perfect scaling. What its throughput is isn't looked at for that, o
 
 *Seldom wrong.* Who looks at a decision again and again, until he likes it, will like it by chance
 in the end. So there are at most ``LOOKS`` of them, and they share the risk of being wrong: each
-gets twice that of the one before, the last one all that is left. By the union bound the whole is
-no riskier, whenever the looks are (C. Jennison, B. W. Turnbull, Group Sequential Methods with
-Applications to Clinical Trials, chapter 7, on spending an error).
+gets twice that of the one before, the last one all that is left. By the union bound the whole is no
+riskier (C. Jennison, B. W. Turnbull, Group Sequential Methods with Applications to Clinical Trials,
+chapter 7, on spending an error).
 
 *Of the whole.* A validation passes only if all its steps do, so a wrong PASS takes one wrong step
 wherever it should have failed, and no correction is due (R. L. Berger, Multiparameter hypothesis
@@ -47,9 +47,9 @@ LEAST_MARGIN: Final = 0.02
 LEAST_GAIN: Final = 0.1
 """Share of the variance; for less, it isn't worth going on."""
 
-_USED = 0.7
+_USED = 0.6
 """Of the risk that may be taken. It is measured on until errors are small, so where that ends they
-were rather taken for too small: decisions are wrong up to 1.4 times as often as planned."""
+were rather taken for too small: decisions are wrong up to 1.6 times as often as planned."""
 _SLACK = 1.1  # a variance is an estimate itself: rather measure a bit longer than look once more
 _AT_LEAST = 1.25  # times the time so far until the next look: a shorter wait changes little
 
@@ -158,6 +158,19 @@ class Sizer:
             Planned(workers=workers, least_s=least_s, most_s=most_s)
             for workers, most_s in zip(self._steps, most, strict=True)
         )
+
+    def expected_s(self, step: StepResult, more_s: float | None) -> float:
+        """Return for how many seconds everything will be measured from now on, roughly.
+
+        Args:
+            step: The one that is measured; the later ones are taken to be like it, with a variance
+                that falls as their workers grow.
+            more_s: What its last look said.
+        """
+        like_this_s = self._for_the_next_s(step, MOST_BATCHES) * step.workers
+        least_s = self._least_s(step.statistics.total.mean_s)
+        later = [workers for workers in self._steps if workers > step.workers]
+        return (more_s or 0.0) + sum(max(like_this_s / workers, least_s) for workers in later)
 
     def _look_at_decision(self, before: StepResult, step: StepResult, most_s: float) -> Look:
         so_far_s = step.statistics.window_s

@@ -159,6 +159,10 @@ def make_scenario(settings: ValidateSettings, parallel_max: int) -> Scenario:
     )
 
 
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 class _Steps:
     """Takes the steps and keeps what they came to."""
 
@@ -205,7 +209,7 @@ class _Steps:
         validation = make_validation(
             self._steps,
             self._decisions,
-            fit=describe(fit(points)) if len(points) > 2 else "",
+            fit=_sentence(describe(fit(points))) if len(points) > 2 else "",
             blame=blame(self._steps),
             failures_max=self._settings.failures_max,
         )

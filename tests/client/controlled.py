@@ -111,5 +111,3 @@ class FakeClient:
     @property
     def connected(self) -> bool:
         return self.online
-
-

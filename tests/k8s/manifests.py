@@ -54,6 +54,7 @@ def all_builds() -> Iterator[Build]:
         data = ("", "data/pvc") if queue == "media" else ("",)
         for components in itertools.product(gpus, data, ("", *SCALING)):
             yield Build(f"queues/{queue}", tuple(filter(None, components)))
+    yield Build("queues/sleep", ("validate",))
 
 
 BUILDS = tuple(all_builds())
@@ -194,7 +195,7 @@ class Pod:
 
 def pods(build: Build) -> list[Pod]:
     """Return the pods of all workload objects."""
-    return [_pod(found) for found in of_kind(build, "Deployment", "CronJob", "DaemonSet")]
+    return [_pod(found) for found in of_kind(build, "Deployment", "CronJob", "DaemonSet", "Job")]
 
 
 def _pod(owner: Object) -> Pod:

@@ -36,7 +36,7 @@ def test_everything_builds() -> None:
 
 def test_every_folder_is_built() -> None:
     used = {build.folder for build in BUILDS} | {c for build in BUILDS for c in build.components}
-    parts = {"ingress", "scaling/cronjob/copy"}
+    parts = {"ingress", "scaling/cronjob/copy", "validate/copy"}
     parts |= {f"{build.folder}/settings" for build in PLAIN}
     parts |= {"queues/pair/short", "queues/pair/long"}
     there = {str(path.parent.relative_to(K8S)) for path in K8S.rglob("kustomization.yaml")}

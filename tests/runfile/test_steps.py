@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import orjson
 import pytest
 from hypothesis import given, strategies as st
 
+import scalab
 from scalab.errors import ConfigError
 from scalab.measure.batches import Estimate
 from scalab.measure.statistics import ErrorCount, Place, Spread, Statistics
@@ -239,3 +241,19 @@ def test_what_can_be_no_validation_is_refused(
     with pytest.raises(ConfigError) as error:
         read_run(path)
     assert message in str(error.value)
+
+
+# --- the page ----------------------------------------------------------------------------------
+
+
+def test_all_keys_are_on_the_page() -> None:
+    page = (Path(scalab.__file__).parent.parent / "docs" / "validate-report.md").read_text()
+    tables = [
+        re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+        for table in re.findall(r"^\| key \|.*\n\|---.*\n((?:\|.*\n)+)", page, re.MULTILINE)
+    ]
+    written = [orjson.loads(encode_record(record)) for record in (STEP, DECISION, VERDICT)]
+
+    assert tables == [[key for key in fields if key != "type"] for fields in written]
+    assert {key for key in written[0]["throughput"] if f"`{key}`" not in page} == set()
+    assert f"at most {MAX_STEPS} steps" in page

@@ -375,7 +375,7 @@ def measured(rng: random.Random, sizes: Sequence[int], noise: float) -> list[Poi
 
 @pytest.mark.parametrize("sizes", [DOUBLING, (1, 2, 4, 8, 16, 32) * 2])
 def test_95_percent_of_intervals_contain_the_truth(sizes: tuple[int, ...]) -> None:
-    rng, runs = random.Random(91), 400
+    rng, runs = random.Random(91), 300
     true = law(0.03, 0.002)
     hits = dict.fromkeys(("sigma", "kappa", "gamma", "curve", "forecast", "doubling", "peak"), 0)
     n = max(sizes)
@@ -396,8 +396,8 @@ def test_95_percent_of_intervals_contain_the_truth(sizes: tuple[int, ...]) -> No
             hits[name] += figure is None or (figure.low or 0.0) <= value <= (
                 figure.high or math.inf
             )
-    # Three standard deviations of the binomial distribution are 3.3 %.
-    assert {name: 0.915 <= hit / runs <= 0.985 for name, hit in hits.items()} == dict.fromkeys(
+    # Three standard deviations of the binomial distribution are 3.8 %.
+    assert {name: 0.912 <= hit / runs <= 0.988 for name, hit in hits.items()} == dict.fromkeys(
         hits, True
     ), hits
 

@@ -14,7 +14,7 @@ from scalab.measure.statistics import ErrorCount
 from scalab.report.scaling.curve import HEIGHT, draw_curve
 from scalab.report.scaling.model import ScalingReport, make_scaling_report
 from scalab.report.scaling.text import print_report, to_text
-from scalab.scaling.usl import NoFit, describe
+from scalab.scaling.usl import Fit, NoFit, describe, parameters
 from scalab.verdict.results import Checked
 from tests.report.sample_runs import EVIL
 from tests.report.scaling.sample_validations import (
@@ -48,11 +48,10 @@ def test_it_is_one_screen(report: ScalingReport) -> None:
 
 def test_it_says_all_there_is_to_know(report: ScalingReport) -> None:
     text = to_text(report, 200, path="media-7f3a91c2.html")
+    assert isinstance(report.law, Fit)
 
     for said in (
-        f"  USL      sigma {report.law.sigma.value:.3g} ["
-        if not isinstance(report.law, NoFit)
-        else "",
+        f"  USL      {parameters(report.law)[:12]}",
         describe(report.law),
         "  devices  renderD131: runs took 1.45x",
         "fairness 0.99 with 16 workers (1 = all served alike)",
