@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,13 +35,18 @@ class Aside:
 
 @contextmanager
 def _yielding() -> Iterator[None]:
-    """Let the other thread have the interpreter soon when it needs it.
+    """Keep a thread that draws from holding up the other one.
 
-    By default a thread may keep it for 5 ms, by which each request that is due would be late.
+    By default a thread may keep the interpreter for 5 ms, by which each request that is due would
+    be late. And it makes so many objects that all of the heap would be searched for garbage again
+    and again, which stops all threads for tens of milliseconds; none of what it makes needs that.
     """
-    before = sys.getswitchinterval()
+    switch_s, collects = sys.getswitchinterval(), gc.isenabled()
     sys.setswitchinterval(SWITCH_S)
+    gc.disable()
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        sys.setswitchinterval(switch_s)
+        if collects:
+            gc.enable()

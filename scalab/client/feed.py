@@ -15,11 +15,13 @@ import orjson
 import trio
 from markupsafe import Markup
 
+from scalab.protocol.text import printable
+from scalab.report.plots.markup import element
 from scalab.runtime.routing import HttpError, Response, Send
 
 from .aside import Aside
 from .controlled import Controlled
-from .panels import PANELS
+from .panels import PANELS, Moment
 from .scene import Scene
 from .snapshot import Snapshots
 
@@ -42,7 +44,7 @@ class Piece:
     html: Markup
     since: int
     """The number of the frame since which it looks like this."""
-    made_at: Scene
+    made_at: Moment
     """When it was made, which may be earlier."""
 
 
@@ -54,22 +56,40 @@ class Frame:
     """From 1."""
     scene: Scene
     pieces: Mapping[str, Piece]
+    _events: dict[int, bytes] = attrs.field(factory=dict, init=False)
+
+    @property
+    def mark(self) -> Markup:
+        """An element that names the frame, so that no late answer takes the place of a new one."""
+        run = printable(self.scene.now.run_id, 40)
+        return element("i", id="frame", data_run=run, data_frame=str(self.number), hidden=True)
 
     def since(self, number: int) -> str:
         """Return the panels that changed after another frame; after 0, all of them."""
-        return "".join(piece.html for piece in self.pieces.values() if piece.since > number)
+        changed = [piece.html for piece in self.pieces.values() if piece.since > number]
+        return "".join([self.mark, *changed])
+
+    def event(self, seen: int) -> bytes:
+        """Return a server-sent event for a viewer who has seen an earlier frame, or 0.
+
+        The data is a string of JSON, which has no line feeds. Most viewers have seen the same.
+        """
+        if seen not in self._events:
+            data = orjson.dumps(self.since(seen))
+            self._events[seen] = b"event: panels\nid: %d\ndata: %s\n\n" % (self.number, data)
+        return self._events[seen]
 
 
 def make_frame(scene: Scene, before: Frame | None) -> Frame:
     """Return the frame that follows ``before``; may take long, so it is for a thread."""
-    number = before.number + 1 if before else 1
+    number, now = before.number + 1 if before else 1, Moment.of(scene)
     pieces = {}
     for panel in PANELS:
         piece = before.pieces[panel.id] if before else None
-        if piece is None or panel.is_due(scene, piece.made_at):
+        if piece is None or panel.is_due(now, piece.made_at):
             html = Markup(panel.render(scene))  # noqa: S704 - of a template that escapes
             same = piece is not None and piece.html == html
-            piece = Piece(html, piece.since if piece and same else number, scene)
+            piece = Piece(html, piece.since if piece and same else number, now)
         pieces[panel.id] = piece
     return Frame(number, scene, pieces)
 
@@ -152,16 +172,7 @@ class Feed:
             number = 0
             while True:
                 frame = await self.after(number)
-                await send(encode(frame, number))
+                await send(frame.event(number))
                 number = frame.number
         finally:
             self.viewers -= 1
-
-
-def encode(frame: Frame, seen: int) -> bytes:
-    """Return a frame as a server-sent event for a viewer who has seen an earlier one.
-
-    The data is a string of JSON, which has no line feeds.
-    """
-    data = orjson.dumps(frame.since(seen))
-    return b"event: panels\nid: %d\ndata: %s\n\n" % (frame.number, data)

@@ -82,6 +82,7 @@ def render_page(frame: Frame, notice: Notice, place: Details | None = None) -> R
         "page.html",
         nonce=nonce,
         notice=notice,
+        mark=frame.mark,
         scene=frame.scene,
         now=frame.scene.now,
         panels={name: piece.html for name, piece in frame.pieces.items()},

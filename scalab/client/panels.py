@@ -45,6 +45,20 @@ def templates() -> Callable[..., str]:
 
 
 @attrs.frozen
+class Moment:
+    """When a panel was made."""
+
+    elapsed_s: float
+    phase: str
+    events: int
+
+    @classmethod
+    def of(cls, scene: Scene) -> Moment:
+        """Return that of a scene."""
+        return cls(scene.now.elapsed_s, scene.now.phase, len(scene.now.run.events))
+
+
+@attrs.frozen
 class Panel:
     """A part of the page."""
 
@@ -54,15 +68,13 @@ class Panel:
     over_time: bool = False
     """Whether it shows the whole run over time."""
 
-    def is_due(self, scene: Scene, made_at: Scene | None) -> bool:
+    def is_due(self, now: Moment, then: Moment) -> bool:
         """Whether it may look different than it did."""
-        if made_at is None or not self.over_time:
-            return True
-        now, then = scene.now, made_at.now
+        longer_s = now.elapsed_s - then.elapsed_s
         return (
-            now.elapsed_s - then.elapsed_s >= now.elapsed_s / PIXELS
-            or now.phase != then.phase
-            or len(now.run.events) != len(then.run.events)
+            not self.over_time
+            or not 0 <= longer_s < now.elapsed_s / PIXELS
+            or (now.phase, now.events) != (then.phase, then.events)
         )
 
 

@@ -43,10 +43,6 @@ class Scaler(Protocol):
     def slots_per_worker(self) -> int:
         """How many items a worker runs at once."""
 
-    @property
-    def pods_are_workers(self) -> bool:
-        """Whether each pod is one worker, so that they can be compared with each other."""
-
     async def __aenter__(self) -> Self:
         """Remember how many workers there are."""
 

@@ -132,11 +132,6 @@ class CommandScaler:
         """How many items a worker runs at once."""
         return self._slots
 
-    @property
-    def pods_are_workers(self) -> bool:
-        """Whether each pod is one worker: it is."""
-        return True
-
     async def __aenter__(self) -> Self:
         """Find out how many workers there are.
 

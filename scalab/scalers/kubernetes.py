@@ -126,11 +126,6 @@ class KubernetesScaler(_OfWorkload):
         self._touched = False
 
     @property
-    def pods_are_workers(self) -> bool:
-        """Whether each pod is one worker: it is."""
-        return True
-
-    @property
     def slots_per_worker(self) -> int:
         """How many items a pod runs at once; known once it is entered."""
         return self._slots or (self._workload.slots_per_pod if self._workload else 1)

@@ -25,6 +25,9 @@ from .process import START_S, Part, Tasks
 Layout = Literal["slots", "processes"]
 """What a worker is: a slot, of few processes; or a process."""
 
+SLOTS_POD = "workers"
+"""What processes call their pod if they share out the slots among them."""
+
 RECONNECT_S = 30.0
 """How long the frontend may be away before workers give up."""
 
@@ -81,14 +84,15 @@ class _Backend:
         last: Of its last one.
         args: Its command line.
         node: Its node's name; "" = the host's.
+        pod: Its pod's; "" = its own.
     """
 
-    def __init__(self, first: int, last: int, args: list[str], node: str) -> None:
+    def __init__(self, first: int, last: int, args: list[str], node: str, pod: str = "") -> None:
         self.first = first
         self.last = last
         self.name = f"worker-{first}" if first == last else f"worker-{first}-{last}"
         self._args = args
-        self._env = {"POD_NAME": self.name, **({"NODE_NAME": node} if node else {})}
+        self._env = {"POD_NAME": pod or self.name, **({"NODE_NAME": node} if node else {})}
         self._part: Part | None = None
         self._problem = ""
         self._leaving = False
@@ -193,11 +197,6 @@ class LocalScaler:
         return self._settings.slots
 
     @property
-    def pods_are_workers(self) -> bool:
-        """Whether each process is one worker."""
-        return self._settings.layout == "processes"
-
-    @property
     def most(self) -> int | None:
         """How many workers there can be, by the devices; None = any number."""
         return len(self._devices) or None
@@ -261,7 +260,9 @@ class LocalScaler:
     def _start(self, first: int, last: int, index: int) -> _Backend:
         nodes = self._settings.nodes
         node = nodes[index % len(nodes)] if nodes else ""
-        backend = _Backend(first, last, self._command(first, last), node)
+        # Processes with different numbers of slots aren't to be compared with each other.
+        pod = SLOTS_POD if self._settings.layout == "slots" else ""
+        backend = _Backend(first, last, self._command(first, last), node, pod)
         self._nursery.start_soon(backend.start, self._turns, self._nursery)
         return backend
 

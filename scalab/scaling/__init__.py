@@ -1,1 +1,1 @@
-"""The scaling verdict as pure figures: steps, decisions, the scalability law, blame, autoscaling."""
+"""The scaling verdict as figures: steps, decisions, scalability law, blame, autoscaling; pure."""

@@ -22,6 +22,7 @@ POWER: Final = 0.8
 """Chance that as much more as is said really decides, if the ratio is what it seems."""
 
 _MAX_TEXT = 160
+_FAR = 50.0  # a logarithm beyond which a ratio's bound says nothing, and none overflows
 
 
 @attrs.frozen
@@ -162,20 +163,26 @@ def _judged(
     decision: Decision, ratio: Ratio, risk: Risk, steps: tuple[StepResult, StepResult]
 ) -> Decision:
     required = decision.required
-    low = math.exp(ratio.log - quantile(1 - risk.passing, ratio.df) * ratio.error)
-    high = math.exp(ratio.log + quantile(1 - risk.failing, ratio.df) * ratio.error)
+    low = _exp(ratio.log - quantile(1 - risk.passing, ratio.df) * ratio.error)
+    high = _exp(ratio.log + quantile(1 - risk.failing, ratio.df) * ratio.error)
     outcome: Outcome = "PASS" if low >= required else "FAIL" if high < required else "INCONCLUSIVE"
-    found = attrs.evolve(decision, outcome=outcome, ratio=math.exp(ratio.log), low=low, high=high)
+    found = attrs.evolve(decision, outcome=outcome, ratio=_exp(ratio.log), low=low, high=high)
     text = f"{found.ratio:.2f}x ({low:.2f} to {high:.2f}); at least {required:.2f}x is required"
     if outcome != "INCONCLUSIVE":
         return attrs.evolve(found, text=text)
     longer = _longer(ratio, math.log(required), risk)
     if longer > TOO_CLOSE:
-        return attrs.evolve(found, text=f"{text}, too close to it to tell")
+        return attrs.evolve(
+            found, text=f"{text}; not even {TOO_CLOSE:.0f} times as many requests would tell"
+        )
     more_s = longer * sum(step.statistics.window_s for step in steps)
     requests = math.ceil(longer * sum(step.statistics.succeeded for step in steps))
     text += f"; about {format_count(requests)} more requests, {format_duration(more_s)}, would tell"
     return attrs.evolve(found, more_requests=requests, more_s=more_s, text=text)
+
+
+def _exp(log: float) -> float:
+    return math.exp(max(-_FAR, min(log, _FAR)))
 
 
 def _longer(ratio: Ratio, required_log: float, risk: Risk) -> float:

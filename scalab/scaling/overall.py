@@ -8,7 +8,7 @@ from typing import Final
 from scalab.errors import ExitCode
 from scalab.measure.figures import format_count, format_duration, format_share
 
-from .decide import unusable, why_unusable, workers
+from .decide import TOO_CLOSE, unusable, why_unusable, workers
 from .model import Decision, Outcome, StepResult, Validation
 
 EXIT_CODES: Final[dict[Outcome, ExitCode]] = {
@@ -121,7 +121,7 @@ def _sentences(
 
 
 def _growth(decisions: Sequence[Decision]) -> str:
-    ratios = sorted(decision.ratio for decision in decisions if decision.ratio is not None)
+    ratios = sorted(decision.ratio or 0.0 for decision in decisions)
     grew = " to ".join(dict.fromkeys(f"{ratio:.2f}x" for ratio in (ratios[0], ratios[-1])))
     least = " or ".join(dict.fromkeys(f"{decision.required:.2f}x" for decision in decisions))
     return (
@@ -140,7 +140,7 @@ def _knee(failed: Sequence[Decision], decisions: Sequence[Decision]) -> Iterator
     if before and all(decision.outcome == "PASS" for decision in before):
         yield f"Up to {workers(first.before)} it does."
     if failed[1:]:
-        others = ", ".join(f"{d.before} to {d.after} ({d.ratio:.2f}x)" for d in failed[1:])
+        others = ", ".join(f"{d.before} to {d.after} ({d.ratio or 0.0:.2f}x)" for d in failed[1:])
         yield f"Nor does it from {others}."
 
 
@@ -151,7 +151,7 @@ def _undecided(decision: Decision) -> str:
     text = f"{steps}: throughput grew by {_interval(decision)}, and had to by "
     text += f"{decision.required:.2f}x"
     if decision.more_requests is None or decision.more_s is None:
-        return f"{text}, too close to it to tell."
+        return f"{text}; not even {TOO_CLOSE:.0f} times as many requests would tell."
     return (
         f"{text}; about {format_count(decision.more_requests)} more requests "
         f"({format_duration(decision.more_s)}) would tell, so give it more time."

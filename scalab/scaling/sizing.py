@@ -52,6 +52,7 @@ _USED = 0.6
 were rather taken for too small: decisions are wrong up to 1.6 times as often as planned."""
 _SLACK = 1.1  # a variance is an estimate itself: rather measure a bit longer than look once more
 _AT_LEAST = 1.25  # times the time so far until the next look: a shorter wait changes little
+_AT_MOST = 4.0  # likewise, as a short window doesn't know yet how much run times vary
 
 
 @attrs.frozen(kw_only=True)
@@ -138,7 +139,7 @@ class Sizer:
         if so_far_s < wanted_s and not out_of_time:
             # Longer windows have more batches, so that won't take as long as it seems now.
             planned_s = self._for_the_next_s(step, max(step.throughput.batches, MOST_BATCHES))
-            more_s = _until(planned_s, so_far_s, most_s)
+            more_s = _until(planned_s, so_far_s, min(_AT_MOST * so_far_s, most_s))
             return Look(decision=None, more_s=more_s, text="to be sure enough of it")
         if self._before is None:
             return self._done(step, "out of time" if so_far_s < wanted_s else "it is sure enough")
@@ -188,9 +189,10 @@ class Sizer:
             return self._done(step, "it is decided", decision=decision)
         if last:
             return self._done(step, "more time here would not decide it", decision=decision)
-        wanted_s = most_s
-        if self._looks < LOOKS - 1:  # the last look is at the end of the time there is
+        wanted_s = most_s  # the last look is at the end of the time there is
+        if self._looks < LOOKS - 1:
             wanted_s = _to_decide_s(before, step, decision, self._risk.times(2 * share))
+            most_s = min(_AT_MOST * so_far_s, most_s)
         more_s = _until(wanted_s, so_far_s, most_s)
         return Look(decision=decision, more_s=more_s, text="to decide")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -28,7 +28,6 @@ WARM_RUNS: Final = 2
 _NOT_OURS: Final = frozenset(("window", "recording", "merging", "left-out"))
 """Self-checks that don't concern a step: how long it is measured is the sizer's business, and its
 requests go on into the next step."""
-_OF_PODS: Final = frozenset(("fairness", "outliers"))
 
 log = structlog.get_logger()
 
@@ -176,29 +175,22 @@ class Stepper:
     async def _result(self, attempt: _Attempt, problem: str) -> StepResult:
         window = self.engine.window
         measured = not problem and window.duration_s > 0
-        statistics = await self.engine.statistics()
-        left_out = _NOT_OURS
-        if not self.scaler.pods_are_workers:
-            statistics = attrs.evolve(statistics, pods=())
-            left_out = _NOT_OURS if statistics.devices else _NOT_OURS | _OF_PODS
         return StepResult(
             workers=attempt.workers,
             parallel=attempt.parallel,
             throughput=throughput(window, attempt.parallel).estimate,
-            statistics=statistics,
+            statistics=await self.engine.statistics(),
             ready_s=attempt.ready_s,
             from_s=window.from_s or 0.0,
             to_s=window.to_s,
-            checks=_telling(self.engine.checks(), left_out) if measured else (),
+            checks=_telling(self.engine.checks()) if measured else (),
             problem=problem,
         )
 
 
-def _telling(checks: Iterable[Checked], left_out: Collection[str]) -> tuple[Checked, ...]:
+def _telling(checks: Iterable[Checked]) -> tuple[Checked, ...]:
     """Return the checks that tell something about a step; one that says INVALID always does."""
-    return tuple(
-        check for check in checks if check.state == "invalid" or check.name not in left_out
-    )
+    return tuple(c for c in checks if c.state == "invalid" or c.name not in _NOT_OURS)
 
 
 def _tell(step: StepResult, look: Look) -> None:

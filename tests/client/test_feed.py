@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 import attrs
@@ -11,6 +15,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+import scalab.web
 from scalab.client import feed as feed_module
 from scalab.client.aside import SWITCH_S, Aside
 from scalab.client.control import control_router
@@ -254,6 +259,14 @@ async def test_a_change_by_the_control_port_shows_on_the_next_page(client: FakeC
     assert "Ⅱ paused" not in text(await ask(router, "/panels"))
 
 
+async def test_frames_are_numbered_wherever_they_are_shown(client: FakeClient) -> None:
+    router = control_router(client)
+    for n, target in enumerate(("/", "/panels", "/"), 1):
+        shown = text(await ask(router, target))
+        assert f'<i id="frame" data-run="7f3a91c2" data-frame="{n}" hidden></i>' in shown
+        await ask(router, "/reset?type=plain")
+
+
 async def test_over_a_socket(client: FakeClient, nursery: trio.Nursery) -> None:
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     await nursery.start(HttpServer(control_router(client)).serve, listeners)
@@ -273,19 +286,16 @@ async def test_over_a_socket(client: FakeClient, nursery: trio.Nursery) -> None:
 
 
 async def test_a_thread_that_draws_lets_others_go_on() -> None:
-    import sys
-
     before = sys.getswitchinterval()
     aside = Aside()
     assert await aside(sys.getswitchinterval) == pytest.approx(SWITCH_S)
     with pytest.raises(ZeroDivisionError):
         await aside(lambda: 1 / 0)
     assert sys.getswitchinterval() == before
+    assert [gc.isenabled(), await aside(gc.isenabled), gc.isenabled()] == [True, False, True]
 
 
 async def test_one_thread_draws_at_a_time() -> None:
-    import threading
-
     aside, inside, most = Aside(), 0, 0
     gate = threading.Barrier(2, timeout=0.2)
 
@@ -306,10 +316,6 @@ async def test_one_thread_draws_at_a_time() -> None:
 
 
 def test_a_frame_is_due_well_before_a_page_takes_the_client_for_gone() -> None:
-    from pathlib import Path
-
-    import scalab.web
-
     script = Path(scalab.web.__path__[0], "templates", "live.js").read_text()
     silence_ms = float(script.partition("SILENCE_MS = ")[2].partition(";")[0])
 

@@ -2,66 +2,18 @@
 
 from __future__ import annotations
 
-import attrs
 import pytest
 import trio
 
 from scalab.client import snapshot as snapshot_module
 from scalab.client.snapshot import Snapshots
-from scalab.measure.aggregate import Aggregate
-from scalab.measure.interval import MEASURE, WARM_UP, Interval
-from scalab.measure.tally import Tally
-from scalab.measure.window import Window
-from scalab.protocol.messages import Reply
+from scalab.measure.interval import WARM_UP, Interval
 from scalab.report.jsonform import to_json
 from scalab.report.model import make_report
-from scalab.runfile.reading import TIMELINE, Run, RunBuilder
+from scalab.runfile.reading import TIMELINE, Run
 from tests.client.controlled import FakeClient, FakeRecording
-from tests.report.sample_runs import header
+from tests.client.growing import Growing, counted
 from tests.report.simulated import simulated
-
-
-@attrs.define
-class Growing:
-    """The record of a run that goes on."""
-
-    builder: RunBuilder = attrs.Factory(lambda: RunBuilder(header()))
-    seconds: int = 0
-    window: int = 0
-
-    def run(self) -> Run:
-        return self.builder.run()
-
-    @property
-    def measured(self) -> Window:
-        return self.builder.measured(self.window)
-
-    def grow(self, seconds: int = 1, pods: int = 3, phase: str = MEASURE) -> None:
-        for _ in range(seconds):
-            at = float(self.seconds)
-            self.seconds += 1
-            self.builder.add(
-                Interval(
-                    from_s=at,
-                    to_s=at + 1,
-                    phase=phase,
-                    window=self.window,
-                    level_from=8.0,
-                    level_to=8.0,
-                    queues={"media": counted(pods)},
-                )
-            )
-
-
-def counted(pods: int) -> Aggregate:
-    tally = Tally(0.0)
-    tally.sent(n=pods)
-    for i in range(pods):
-        reply = Reply(
-            node="n", pod=f"pod-{i}", device=f"card{i}", outcome="success", runtime_s=0.1 + i / 1000
-        )
-        tally.completed(reply, 0.2, 0.0)
-    return tally.current()[""]
 
 
 @pytest.fixture
@@ -178,7 +130,8 @@ async def test_what_is_recorded_meanwhile_is_in_it_as_a_whole_or_not_at_all(
         for _ in range(20):
             run = (await snapshots.take()).run
             assert is_whole(run)
-            assert said(run) == said(growing.run()), "it is of the moment at which it is returned"
+            assert run.measured.whole == growing.measured.whole, "it is of this very moment"
+            assert len(run.timeline) == len(growing.run().timeline)
         nursery.cancel_scope.cancel()
     assert growing.seconds > 5
 

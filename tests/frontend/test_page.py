@@ -20,12 +20,12 @@ from scalab.frontend.overview import MAX_BACKENDS, MAX_NODES, Only
 from scalab.frontend.page import draw_line, render_page, render_panels
 from scalab.frontend.pages import REST, _as_json, _Kept
 from scalab.frontend.seen import MAX_ITEMS, Backend
-from scalab.frontend.snapshot import MAX_LONGEST, SLICE, Snapshot, take_snapshot
+from scalab.frontend.snapshot import MAX_LONGEST, SLICE, Snapshot, _Count, take_snapshot
 from scalab.frontend.troubles import MAX_TROUBLES, Troubles
 from scalab.protocol.errors import ProtocolError
 from scalab.protocol.messages import Reply, Request
 from scalab.protocol.text import printable
-from scalab.queueing.worker import MAX_DEVICES, OTHER_DEVICES
+from scalab.queueing.worker import MAX_DEVICES, OTHER_DEVICES, Worker
 from scalab.runtime.lag import LagMonitor
 from scalab.runtime.routing import Response
 from tests.queueing.ports import Backend as Port, Client as ClientPort
@@ -152,7 +152,7 @@ async def test_who_runs_what_since_when(mock_clock: MockClock) -> None:
         ["p2", "no name", "idle", "resting", "-", "0", "0", "", "135 s"],
         ["p1", "n1", "media", "busy 2 of 2", "#2 105 s #3 15.0 s", "1", "1", "card0 1", "135 s"],
     ]
-    assert page.table("Running longest") == [
+    assert page.table("Items that run longest") == [
         ["#2", "105 s", "10m 00s", "1", "media", "p1", "n1"],
         ["#3", "15.0 s", "10m 00s", "1", "media", "p1", "n1"],
     ]
@@ -196,9 +196,9 @@ async def test_a_redelivered_item_starts_anew(mock_clock: MockClock) -> None:
         cancelled = await page_of(frontend)
 
     assert page.table("Backends")[0][4] == "#1 7.00 s attempt 2"
-    assert page.table("Running longest")[0][:4] == ["#1", "7.00 s", "-", "2"]
+    assert page.table("Items that run longest")[0][:4] == ["#1", "7.00 s", "-", "2"]
     assert page.table("How items ended")[0][-1] == "1 disconnect"
-    assert page.table("What went wrong") == [
+    assert page.table("Errors of peers and connections") == [
         ["12.0 s ago", "1", "backend first", "lost by disconnect",
          "left while it ran items of queue 'q'"],
     ]  # fmt: skip
@@ -341,7 +341,7 @@ async def test_what_peers_got_wrong() -> None:
 
     rows = [
         (int(times), re.sub(r"127.0.0.1:\d+", "ADDRESS", who), what)
-        for _, times, who, what, _ in page.table("What went wrong")
+        for _, times, who, what, _ in page.table("Errors of peers and connections")
     ]
     assert rows == [
         (1, "client", "refused"),
@@ -475,7 +475,7 @@ async def test_what_peers_say_is_text(name: str) -> None:
     assert page.table("Backends")[0][:3] == [text, text, " ".join(queue.split())]
     assert page.table("Backends")[0][7] == f"{text} 1"
     assert page.table("Clients")[0][0].startswith(text)
-    assert any(text in row[4] for row in page.table("What went wrong"))
+    assert any(text in row[4] for row in page.table("Errors of peers and connections"))
     assert shown in page.text or text in page.text
     assert found["workers"][0]["pod"] == name
     assert {tag for tag, _ in page.tags} <= {tag for tag, _ in plain.tags}
@@ -575,7 +575,7 @@ async def test_ten_thousand_backends() -> None:
     assert len(page.table("Nodes")) == MAX_NODES
     assert f"… and {400 - MAX_NODES} more" in page.text
     assert page.table("What waits and runs now")[0][3:5] == ["10,000", "10,000 of 10,000"]
-    assert len(page.table("Running longest")) == MAX_LONGEST
+    assert len(page.table("Items that run longest")) == MAX_LONGEST
     assert len(html) < 150_000
     assert len(snapshot.workers) == 10_000
 
@@ -626,19 +626,30 @@ async def test_others_have_their_turns_while_it_is_taken(nursery: trio.Nursery) 
     nursery.cancel_scope.cancel()
 
 
-async def test_who_leaves_meanwhile_is_not_counted(nursery: trio.Nursery) -> None:
+async def test_who_leaves_meanwhile_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = crowded(2 * SLICE, nodes=1)
-    queue = hub.dispatcher.queues["q"]
+    queue, add = hub.dispatcher.queues["q"], _Count.add
 
-    async def leave() -> None:
-        for worker in list(queue.workers)[:-1]:
-            hub.dispatcher.detach(worker, "disconnect", 0.0)
+    def add_and_leave(self: _Count, workers: list[Worker], now: float) -> None:
+        add(self, workers, now)
+        for worker in list(queue.workers):
+            hub.dispatcher.detach(worker, "disconnect", now)
 
-    nursery.start_soon(leave)
+    monkeypatch.setattr(_Count, "add", add_and_leave)
     snapshot, page, _ = await seen(hub)
-    counted = sum(group.backends for group in snapshot.places.values())
-    assert counted < 2 * SLICE
-    assert page.table("Nodes")[0][1] == str(counted)
+    assert sum(group.backends for group in snapshot.places.values()) == SLICE
+    assert snapshot.longest == []
+    assert page.table("Items that run longest") == []
+
+
+async def test_a_client_that_has_left_is_not_shown() -> None:
+    async with serving() as frontend:
+        client, other = await frontend.client(), await frontend.client()
+        await other.frame("request", Id="1", Queue="q")
+        await client.aclose()
+        await wait_all_tasks_blocked()
+        page = await page_of(frontend)
+    assert [row[1] for row in page.table("Clients")] == ["1"]
 
 
 async def test_what_runs_longest_is_found_wherever_it_runs() -> None:

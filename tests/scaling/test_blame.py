@@ -104,13 +104,18 @@ def test_when_all_get_slower_it_is_told_once() -> None:
 
 @pytest.mark.parametrize(
     ("runs", "run_s", "spread"),
-    [(100, 1.15, 0.02), (19, 1.5, 0.02), (20, 1.3, 2.0)],
+    [(100, 1.15, 0.02), (19, 1.5, 0.02), (27, 1.4, 2.0)],
 )
 def test_a_little_slower_or_by_chance_isn_t_told(runs: int, run_s: float, spread: float) -> None:
     steps = [
         placed(1, [place("a", 100, 1.0, spread=spread)]),
         placed(2, [place("a", runs, run_s, spread=spread)]),
     ]
+    assert blame(steps) == ()
+
+
+def test_the_rest_that_isn_t_told_apart_is_nobody() -> None:
+    steps = [placed(1, [place(OTHERS, 100, 1.0)]), placed(2, [place(OTHERS, 100, 3.0)])]
     assert blame(steps) == ()
 
 

@@ -104,11 +104,31 @@ def test_as_much_more_as_is_said_decides(growth: float, share: float) -> None:
     assert later.outcome == ("PASS" if growth > 1.8 else "FAIL")
 
 
+def test_what_more_it_takes_depends_on_the_risk_of_that_side() -> None:
+    below, above = (
+        decide(step(4, 10, 0.02), step(8, 18 * growth, 0.02), 1.8, risk=Risk(0.1, 0.001))
+        for growth in (1 / 1.02, 1.02)
+    )
+    assert above.more_s is not None
+    assert below.more_s is not None
+    z_above, z_below = 1.282 + 0.842, 3.090 + 0.842
+    assert below.more_s + 40 == pytest.approx((above.more_s + 40) * (z_below / z_above) ** 2, 0.01)
+
+
 def test_what_is_too_close_isn_t_promised() -> None:
     for growth in (1.8, 1.8004, 1.7996):
         found = decided(growth)
         assert (found.outcome, found.more_s, found.more_requests) == ("INCONCLUSIVE", None, None)
-        assert "too close" in found.text
+        assert "not even 100 times" in found.text
+
+
+def test_a_hopelessly_wide_interval_breaks_nothing() -> None:
+    found = decide(step(1, 10, 300.0, batches=2), step(2, 20, 3.0, batches=2), 1.8)
+    assert found.outcome == "INCONCLUSIVE"
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 < found.low < 1e-20
+    assert found.high > 1e20
 
 
 def test_an_unknown_error_decides_nothing() -> None:

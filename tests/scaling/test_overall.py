@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import attrs
 import pytest
+from hypothesis import given, strategies as st
 
 from scalab.errors import ExitCode
 from scalab.scaling.decide import decide
@@ -63,7 +64,7 @@ def test_what_is_undecided_says_what_would_help() -> None:
     )
     assert "more requests (" in found.sentence
     assert exit_code(found) == ExitCode.INCONCLUSIVE
-    assert "too close to it to tell" in validation(*good(), CLOSE).sentence
+    assert "not even 100 times as many" in validation(*good(), CLOSE).sentence
     unknown = validation(*good(), step(8, 80, None))
     assert "too little was measured" in unknown.sentence
 
@@ -135,3 +136,35 @@ def test_efficiency_is_per_worker_of_the_first_step() -> None:
     assert efficiencies([]) == {}
     found = validation(step(2, 20), step(4, 38))
     assert found.sentence.endswith("With 4 workers each does 95.0 % of what it did with 2.")
+
+
+numbers = st.none() | st.floats(0, 1e300)
+decisions = st.builds(
+    Decision,
+    before=st.integers(1, 100),
+    after=st.integers(1, 100),
+    outcome=st.sampled_from(["PASS", "FAIL", "INCONCLUSIVE", "INVALID", "BASE", "ERROR"]),
+    required=st.floats(0, 1e300),
+    ratio=numbers,
+    low=numbers,
+    high=numbers,
+    more_requests=st.none() | st.integers(0, 10**9),
+    more_s=numbers,
+)
+results = st.builds(
+    step,
+    workers=st.integers(1, 100),
+    per_s=st.floats(0, 1e9),
+    share=numbers,
+    failed=st.integers(0, 100),
+    problem=st.text(max_size=5),
+)
+
+
+@given(st.lists(results, max_size=4), st.lists(decisions, max_size=4))
+def test_whatever_a_file_says_there_is_a_verdict(
+    steps: list[StepResult], decided: list[Decision]
+) -> None:
+    found = make_validation(steps, decided, failures_max=0.5)
+    assert found.sentence.isprintable()
+    assert exit_code(found) in ExitCode

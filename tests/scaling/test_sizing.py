@@ -57,12 +57,13 @@ def test_equal_runs_are_soon_done_with() -> None:
 def test_the_first_step_is_measured_until_the_next_can_be_decided() -> None:
     s = sizer()
     s.first_s(0.1)
-    look = s.look(measured(1, 10, 0.05), 1000)
+    look = s.look(measured(1, 10, 0.03), 1000)
     assert look.decision is None
     assert look.more_s is not None
     # Half of log(2 / 1.8), at a t(19) of 2.65 and with an error sqrt(1.5) times as large.
     wanted = math.log(2 / 1.8) / 2 / 2.65 / math.sqrt(1.5)
-    assert look.more_s == pytest.approx(20 * (0.05 / wanted) ** 2 * 1.1 - 20, rel=0.01)
+    assert look.more_s == pytest.approx(20 * (0.03 / wanted) ** 2 * 1.1 - 20, rel=0.01)
+    assert s.look(measured(1, 10, 0.3), 9000).more_s == 60  # a short window knows little of noise
     assert done(s.look(measured(1, 10, 0.015, 240), 780))
 
 
@@ -83,8 +84,8 @@ def test_the_first_step_leaves_time_for_the_others() -> None:
     s.first_s(0.1)
     # 10 s each, and a share of the other 360 s: 1 of 1 + 1 + 1/sqrt(2) + 1/sqrt(8)
     whole = 10 + 360 / (2 + math.sqrt(0.5) + math.sqrt(1 / 8))
-    look = s.look(measured(1, 10, 0.3), 380)
-    assert look.more_s == pytest.approx(whole - 20)
+    look = s.look(measured(1, 10, 0.3, 60), 340)
+    assert look.more_s == pytest.approx(whole - 60)
     assert done(s.look(measured(1, 10, 0.3, whole), 400 - whole))
 
 
@@ -98,9 +99,9 @@ def test_scaling_up_takes_its_time_too() -> None:
                 statistics=at.statistics,
                 ready_s=ready_s,
             ),
-            400,
+            800,
         )
-        for at in [measured(1, 10, 0.3)]
+        for at in [measured(1, 10, 0.3, 60)]
         for ready_s in (0, 100)
     )
     assert quick.more_s is not None

@@ -74,6 +74,7 @@ def test_a_request_that_never_ends_isn_t_overlooked() -> None:
     assert found.method == "count"
     assert found.estimate.mean == pytest.approx(3)  # by latency it would be 4
     assert "75.0 % of 4" in found.text
+    assert found.estimate.error == pytest.approx(3 * 0.5 / 20)  # half a run of 20 s isn't seen
 
 
 def test_lanes_that_rest_aren_t_overlooked() -> None:

@@ -31,7 +31,6 @@ class InProcess:
 
     name = "in-process"
     slots_per_worker = 1
-    pods_are_workers = True
 
     def __init__(self, frontend: Frontend, nursery: trio.Nursery, **options: Any) -> None:
         self._frontend = frontend

@@ -12,7 +12,7 @@
     byId("more").value = state.more;
     if (!edited) {
       slider.max = state.top;
-      field.value = slider.value = state.level;
+      for (const input of [field, slider]) if (input.value !== state.level) input.value = state.level;
     }
     const held = document.activeElement;
     pause.hidden = Boolean(state.paused);

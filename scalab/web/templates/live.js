@@ -2,6 +2,7 @@
 // place of the page's element of that id. <body> says where from: data-events for server-sent
 // events, data-poll for what is fetched every two seconds instead, or where there are no events.
 // data-page, there and in what comes, names what the page was made for: if it changes, it reloads.
+// An element #frame in both, with data-run and data-frame, numbers what comes.
 const live = (() => {
   const POLL_MS = 2000, AGAIN_MS = 30000, SILENCE_MS = 15000;
   const byId = (id) => document.getElementById(id);
@@ -50,15 +51,20 @@ const live = (() => {
     const fresh = new DOMParser().parseFromString(html, "text/html");
     const made = fresh.querySelector("[data-page]")?.dataset.page;
     if (page && made && made !== page) return location.replace("./");
+    heard = performance.now();
+    if (isOlder(fresh.getElementById("frame")?.dataset, byId("frame")?.dataset)) return;
     for (const part of [...fresh.body.children]) {
       const old = byId(part.id);
       if (old) patch(old, part);
     }
-    heard = performance.now();
     if (document.body.classList.contains("stale")) say("");
     document.body.classList.remove("stale");
     followers.forEach((follow) => follow());
   }
+
+  // What was asked for and what comes by itself may overtake each other.
+  const isOlder = (next, now) =>
+    next && now && next.run === now.run && Number(next.frame) < Number(now.frame);
 
   function say(text, bad) {
     notice.textContent = text;
