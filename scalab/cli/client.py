@@ -34,6 +34,9 @@ _OPEN = "Load: open loop, requests come by the clock"
 _LOAD = "Load: over time"
 _RESULT = "Result"
 
+SWITCH_S = 0.0005
+"""How long a thread may keep others from running; Python's default of 5 ms is a late request."""
+
 Arrival = Literal["constant", "poisson"]
 
 
@@ -316,6 +319,8 @@ def client(
     if dry_run:
         return _print_plan(settings)
     raise_open_files()
+    # A thread encodes what is recorded; it must not hold up the load for longer than this.
+    sys.setswitchinterval(SWITCH_S)
     result = Result()
     exit_code = trio.run(run_stoppable, _service(settings, result, live=not (no_live or verbose)))
     verdict = _print_result(result)

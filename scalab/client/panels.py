@@ -14,6 +14,7 @@ import attrs
 from markupsafe import Markup
 
 from scalab.measure.figures import format_duration, format_share
+from scalab.measure.interval import DRAIN
 from scalab.measure.statistics import Spread, Statistics
 from scalab.protocol.text import printable
 from scalab.report import figures, shapes
@@ -29,6 +30,8 @@ from .tiles import tiles
 
 MAX_ERRORS: Final = 20
 MAX_EVENTS: Final = 50
+NEARLY_S: Final = 3.0
+"""A client that is gone when it had less time left than this has come to its end."""
 PIXELS: Final = 200
 """A chart over time is made again when the run is longer by this part of itself."""
 
@@ -102,7 +105,9 @@ def _panel(name: str, context: Callable[[Scene], dict[str, Any]]) -> Panel:
 
 
 def _state(scene: Scene) -> dict[str, Any]:
-    return {"clock": at_clock, "is_over": scene.now.phase == "drain"}
+    left_s = scene.now.remaining_s
+    is_over = scene.now.phase == DRAIN or (left_s is not None and left_s < NEARLY_S)
+    return {"clock": at_clock, "is_over": is_over}
 
 
 def _spectrum(scene: Scene) -> Chart | None:

@@ -26,7 +26,7 @@ from .scene import KINDS, Scene, key_of, usual_s
 
 MAX_CELLS: Final = 240
 """Cells of a map; those that stand out are among them."""
-MAX_NAME: Final = 18
+MAX_NAME: Final = 16
 """Characters of a name in a cell."""
 MAX_LINKS: Final = 12
 """Devices, or pods, named in the details of a place."""
@@ -109,7 +109,7 @@ def _cell(place: Place, kind: str, usual: float) -> Cell:
 def _short(name: str) -> str:
     """Cut the middle of a long name: those of pods only differ at their ends."""
     name = printable(name, 253)
-    return name if len(name) <= MAX_NAME else f"{name[:8]}…{name[9 - MAX_NAME :]}"
+    return name if len(name) <= MAX_NAME else f"{name[:6]}…{name[7 - MAX_NAME :]}"
 
 
 def _note(place: Place, kind: str, usual: float) -> str:

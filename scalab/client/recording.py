@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import floor, inf
 
 import trio
 
 from scalab.load.phases import Phases
-from scalab.measure.aggregate import Aggregate
+from scalab.measure.aggregate import Aggregate, exhaust
 from scalab.measure.interval import DRAIN, MEASURE, Interval
 from scalab.measure.statistics import Statistics
 from scalab.measure.window import Window
@@ -65,6 +65,7 @@ class Recording:
         self._window = 0
         self._present = Window()  # of the phase, which may be one that doesn't count
         self._phases: Phases | None = None
+        self._merging: Iterator[None] = iter(())
         self._cut_at = self._begun = trio.current_time()
         self._cpu_s = time.process_time()
         self._stage, self._level, self._changes_at = 0, 0.0, inf
@@ -130,8 +131,9 @@ class Recording:
             queues=self.load.tally.cut(),
         )
         self._cut_at, self._cpu_s = now, cpu_s
-        self.add(interval)
-        self._present.add(interval)
+        self._start_adding(interval)
+        if self.phase != MEASURE:
+            self._present.add(interval)
         self.on_interval(interval)
         if interval.duration_s:
             self.rates.append(interval.whole.completed / interval.duration_s)
@@ -172,11 +174,26 @@ class Recording:
 
     # --- the record ----------------------------------------------------------------------------
 
+    def _start_adding(self, interval: Interval) -> None:
+        self.merge_all()
+        self._merging = self._record.adding(interval)
+        self.unwritten.append(interval)
+
+    async def merge(self) -> None:
+        """Take in what was cut, a bit at a time: of thousands of requests it takes 10 ms."""
+        for _ in self._merging:
+            await trio.lowlevel.checkpoint()
+
+    def merge_all(self) -> None:
+        """Take in what was cut, before it is read."""
+        exhaust(self._merging)
+
     def add(self, record: Record) -> None:
         """Append a record."""
         if not self._has_header:
             self._before.append(record)
             return
+        self.merge_all()
         self._record.add(record)
         self.unwritten.append(record)
 
@@ -224,10 +241,12 @@ class Recording:
     @property
     def measured(self) -> Window:
         """What is judged: all that was measured in the present window, up to the last cut."""
+        self.merge_all()
         return self._record.measured(self._window)
 
     def run(self) -> Run:
         """Return the whole record so far."""
+        self.merge_all()
         return self._record.run()
 
     def statistics(self, now: float, *, places: bool) -> Statistics:

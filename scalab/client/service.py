@@ -156,6 +156,7 @@ async def _record(run: LiveRun, writer: RunWriter, stop: Stop, ending: _Ending) 
     while True:
         await trio.sleep_until(recording.next_cut(trio.current_time()))
         recording.cut(trio.current_time())
+        await recording.merge()
         await writer.write()
         run.unwritten = writer.lost
         if not stop.requested.is_set() and (crossed := run.crossed()):

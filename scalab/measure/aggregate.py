@@ -6,6 +6,7 @@ clients together: merging in any order or grouping gives what counting everythin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import attrs
@@ -114,19 +115,32 @@ class Aggregate:
 
     def merge(self, other: Aggregate, *, places: bool = True) -> None:
         """Add everything that ``other`` holds, or all but its places."""
-        for name in _SUMMED:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.attempts_max = max(self.attempts_max, other.attempts_max)
-        for kind, n in other.failures.items():
-            self.failures[kind] = self.failures.get(kind, 0) + n
+        exhaust(self.merging(other, places=places))
+
+    def merging(self, other: Aggregate, *, places: bool = True) -> Iterator[None]:
+        """Do the same bit by bit, so that something else can be done in between.
+
+        Until it is exhausted, counts and histograms don't agree. ``other`` must not change.
+        """
+        self.count(other)
         for name in HISTOGRAMS:
             getattr(self, name).merge(getattr(other, name))
-        counts.merge(self.errors, other.errors, MAX_ERRORS)
+            yield
         if places:
             for kind in KINDS:
                 mine = getattr(self, kind)
                 for name, place in getattr(other, kind).items():
                     place_of(mine, name)[1].merge(place)
+                    yield
+
+    def count(self, other: Aggregate) -> None:
+        """Add the counts of ``other`` alone, without its times and places."""
+        for name in _SUMMED:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.attempts_max = max(self.attempts_max, other.attempts_max)
+        for kind, n in other.failures.items():
+            self.failures[kind] = self.failures.get(kind, 0) + n
+        counts.merge(self.errors, other.errors, MAX_ERRORS)
 
     def statistics(
         self, window_s: float, outstanding: int = 0, *, places: bool = True
@@ -172,6 +186,12 @@ class Aggregate:
 
 _SUMMED = ("sent", "completed", "succeeded", "dropped", "held", "aborted")
 HISTOGRAMS = ("wait", "run", "overhead", "total", "corrected", "delay", "late")
+
+
+def exhaust(steps: Iterator[None]) -> None:
+    """Do all that is left of what is done bit by bit."""
+    for _ in steps:
+        pass
 
 
 def merged(aggregates: list[Aggregate]) -> Aggregate:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from .aggregate import Aggregate
+from .aggregate import Aggregate, exhaust
 from .interval import Interval
 
 
@@ -28,14 +28,17 @@ class Timeline:
 
     def add(self, interval: Interval) -> None:
         """Append an interval; what it holds is copied."""
-        if self._intervals and self._in_last < self._per_entry:
-            _extend(self._intervals[-1], interval)
-            self._in_last += 1
-            return
-        if len(self._intervals) >= self._most:
-            self._halve()
-        self._intervals.append(_copy(interval))
-        self._in_last = 1
+        exhaust(self.adding(interval))
+
+    def adding(self, interval: Interval) -> Iterator[None]:
+        """Do the same bit by bit."""
+        if not (self._intervals and self._in_last < self._per_entry):
+            if len(self._intervals) >= self._most:
+                yield from self._halving()
+            self._intervals.append(_empty(interval))
+            self._in_last = 0
+        self._in_last += 1
+        yield from _extending(self._intervals[-1], interval)
 
     def __iter__(self) -> Iterator[Interval]:
         return iter(self._intervals)
@@ -43,17 +46,18 @@ class Timeline:
     def __len__(self) -> int:
         return len(self._intervals)
 
-    def _halve(self) -> None:
-        pairs = zip(self._intervals[::2], self._intervals[1::2], strict=True)
-        self._intervals = [_extend(first, second) for first, second in pairs]
+    def _halving(self) -> Iterator[None]:
+        for first, second in zip(self._intervals[::2], self._intervals[1::2], strict=True):
+            yield from _extending(first, second)
+        self._intervals = self._intervals[::2]
         self._per_entry *= 2
 
 
-def _copy(interval: Interval) -> Interval:
-    return _extend(attrs.evolve(interval, to_s=interval.from_s, cpu_s=0.0, queues={}), interval)
+def _empty(interval: Interval) -> Interval:
+    return attrs.evolve(interval, to_s=interval.from_s, cpu_s=0.0, queues={})
 
 
-def _extend(into: Interval, interval: Interval) -> Interval:
+def _extending(into: Interval, interval: Interval) -> Iterator[None]:
     """Make ``into`` reach to the end of ``interval``."""
     into.to_s = interval.to_s
     into.phase, into.window, into.stage = interval.phase, interval.window, interval.stage
@@ -64,5 +68,4 @@ def _extend(into: Interval, interval: Interval) -> Interval:
         mine = into.queues.get(name)
         if mine is None:
             mine = into.queues[name] = Aggregate()
-        mine.merge(aggregate, places=False)
-    return into
+        yield from mine.merging(aggregate, places=False)

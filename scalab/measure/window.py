@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import attrs
 
-from .aggregate import Aggregate, merged
+from .aggregate import Aggregate, exhaust, merged
 from .interval import Interval
 from .statistics import Statistics
 from .timeline import Timeline
@@ -31,6 +33,10 @@ class Window:
 
     def add(self, interval: Interval) -> None:
         """Append an interval."""
+        exhaust(self.adding(interval))
+
+    def adding(self, interval: Interval) -> Iterator[None]:
+        """Do the same bit by bit."""
         if self.from_s is None:
             self.from_s = interval.from_s
         self.to_s = interval.to_s
@@ -39,8 +45,8 @@ class Window:
         self.asked += (interval.level_from + interval.level_to) / 2 * interval.duration_s
         self.outstanding = interval.outstanding
         for name, aggregate in interval.queues.items():
-            self.queues.setdefault(name, Aggregate()).merge(aggregate)
-        self.groups.add(interval)
+            yield from self.queues.setdefault(name, Aggregate()).merging(aggregate)
+        yield from self.groups.adding(interval)
 
     @property
     def whole(self) -> Aggregate:

@@ -25,6 +25,8 @@ State = Literal["passed", "failed", "invalid", "unjudged"]
 
 GAP: Final = 1.2
 """From this ratio of corrected to raw latency on, a reader must be told why they differ."""
+GAP_S: Final = 0.005
+"""If it is so much at least: less is the loop's pulse, nothing that a user would feel."""
 
 ENDINGS: Final = {
     "time": "ran its time",
@@ -163,6 +165,8 @@ class Report:
         """How many times the raw p99 goes into the corrected one, if that must be explained."""
         raw, corrected = self.statistics.total, self.statistics.corrected
         if not corrected.count or not 0 < GAP * raw.p99_s < corrected.p99_s:
+            return None
+        if corrected.p99_s - raw.p99_s < GAP_S:
             return None
         return corrected.p99_s / raw.p99_s
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 import attrs
 
 from scalab.load.phases import LIVE_STAGE
-from scalab.measure.aggregate import Aggregate
+from scalab.measure.aggregate import Aggregate, exhaust
 from scalab.measure.interval import DRAIN, MEASURE, Interval
 from scalab.measure.statistics import Statistics
 from scalab.measure.timeline import Timeline
@@ -71,7 +71,7 @@ class Run:
     """What was measured before such changes: the last ``MAX_EARLIER`` windows, in order."""
     earlier_left_out: int = 0
     whole: Aggregate
-    """All of the run and all queues, what was not measured included; without places."""
+    """The counts of all of the run and all queues, what was not measured included."""
     stages: dict[int, Window]
     """What was measured in each stage of the scenario that held its level, without places."""
     events: tuple[Event, ...] = ()
@@ -153,8 +153,12 @@ class RunBuilder:
 
     def add(self, record: Record) -> None:
         """Add the next record; a header beyond the first says nothing new."""
+        exhaust(self.adding(record))
+
+    def adding(self, record: Record) -> Iterator[None]:
+        """Do the same bit by bit: an interval of thousands of requests takes 20 ms."""
         if isinstance(record, Interval):
-            self._add_interval(record)
+            yield from self._adding_interval(record)
         elif isinstance(record, Event):
             self._add_event(record)
         elif isinstance(record, StepResult | Decision | Validation):
@@ -194,27 +198,31 @@ class RunBuilder:
             validation=self._steps.validation,
         )
 
-    def _add_interval(self, interval: Interval) -> None:
+    def _adding_interval(self, interval: Interval) -> Iterator[None]:
         if interval.phase != DRAIN:
             self._load_s = interval.to_s
-        self._timeline.add(interval)
         for aggregate in interval.queues.values():
-            self._whole.merge(aggregate, places=False)
+            self._whole.count(aggregate)
         if interval.phase == MEASURE:
-            self._measure(interval)
+            yield from self._measuring(interval)
+        yield from self._timeline.adding(interval)
 
-    def _measure(self, interval: Interval) -> None:
+    def _measuring(self, interval: Interval) -> Iterator[None]:
         if interval.window != self._window:
             if self._measured.from_s is not None:
                 self._earlier.append(Earlier.of(self._window, self._measured))
                 self._windows += 1
             self._measured, self._stages = _new_window(), {}
             self._window = interval.window
-        self._measured.add(interval)
         if interval.level_from == interval.level_to and interval.stage < LIVE_STAGE:
-            self._measure_stage(interval)
+            yield from self._measuring_stage(interval)
+        yield from self._measured.adding(interval)
 
-    def _measure_stage(self, interval: Interval) -> None:
+    def _measuring_stage(self, interval: Interval) -> Iterator[None]:
+        stages = self._header.scenario.load.stages
+        if len(stages) == 1 and not stages[0].is_ramp and not interval.stage:
+            self._stages[0] = self._measured  # which is of this stage alone
+            return
         stage = self._stages.get(interval.stage)
         if stage is None:
             if len(self._stages) >= MAX_STAGES:
@@ -223,7 +231,7 @@ class RunBuilder:
             stage = self._stages[interval.stage] = Window(
                 groups=CoarseMeasuredTimeline(_STAGE_GROUPS)
             )
-        stage.add(_without_places(interval))
+        yield from stage.adding(_without_places(interval))
 
     def _add_event(self, event: Event) -> None:
         self._events += 1

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Final
 
 import attrs
 
-from scalab.measure.aggregate import HISTOGRAMS, Aggregate
+from scalab.measure.aggregate import HISTOGRAMS
 from scalab.measure.histogram import Histogram
 from scalab.measure.interval import Interval
 from scalab.measure.timeline import Timeline
@@ -24,10 +25,15 @@ class CoarseTimeline(Timeline):
     that is a few hundred pixels high.
     """
 
-    def add(self, interval: Interval) -> None:
-        """Append an interval; what it holds is copied."""
-        queues = {name: _coarse(aggregate) for name, aggregate in interval.queues.items()}
-        super().add(attrs.evolve(interval, queues=queues))
+    def adding(self, interval: Interval) -> Iterator[None]:
+        """Append an interval bit by bit; what it holds is copied."""
+        queues = {}
+        for name, aggregate in interval.queues.items():
+            queues[name] = attrs.evolve(aggregate, nodes={}, devices={}, pods={})
+            for histogram in HISTOGRAMS:
+                setattr(queues[name], histogram, _fewer_buckets(getattr(aggregate, histogram)))
+                yield
+        yield from super().adding(attrs.evolve(interval, queues=queues))
 
 
 class MeasuredTimeline(Timeline):
@@ -40,22 +46,15 @@ class MeasuredTimeline(Timeline):
         super().__init__(most)
         self._elapsed_s = 0.0
 
-    def add(self, interval: Interval) -> None:
-        """Append an interval; what it holds is copied."""
+    def adding(self, interval: Interval) -> Iterator[None]:
+        """Append an interval bit by bit; what it holds is copied."""
         from_s = self._elapsed_s
         self._elapsed_s += interval.duration_s
-        super().add(attrs.evolve(interval, from_s=from_s, to_s=self._elapsed_s))
+        yield from super().adding(attrs.evolve(interval, from_s=from_s, to_s=self._elapsed_s))
 
 
 class CoarseMeasuredTimeline(MeasuredTimeline, CoarseTimeline):
     """Both."""
-
-
-def _coarse(aggregate: Aggregate) -> Aggregate:
-    copy = attrs.evolve(aggregate, nodes={}, devices={}, pods={})
-    for name in HISTOGRAMS:
-        setattr(copy, name, _fewer_buckets(getattr(aggregate, name)))
-    return copy
 
 
 def _fewer_buckets(histogram: Histogram) -> Histogram:

@@ -50,7 +50,8 @@ def test_closed_forms_of_quantiles(p: float) -> None:
 
 @given(st.floats(1e-6, 1 - 1e-6), dfs)
 def test_quantile_and_cdf_are_inverse(p: float, df: float) -> None:
-    assert cdf(quantile(p, df), df) == pytest.approx(p, rel=1e-9)
+    # With very many degrees of freedom rounding shows a little more.
+    assert cdf(quantile(p, df), df) == pytest.approx(p, rel=1e-9 if df < 1e6 else 1e-8)
 
 
 @given(st.floats(-50, 50), dfs)

@@ -21,6 +21,10 @@ from scalab.runfile.records import Checked, End, Environment, Event, Header, Jud
 HOLD = ClosedLoad(stages=(Stage(4.0, 4.0, math.inf),))
 
 
+STEPS = ClosedLoad(stages=tuple(Stage(3, 3, 2) for _ in range(6)))
+"""Several stages that hold their level."""
+
+
 def a_header(
     load: ClosedLoad | OpenLoad = HOLD,
     *,

@@ -20,7 +20,7 @@ from scalab.runfile.merge import merge_runs
 from scalab.runfile.reading import Run, read_run
 from scalab.runfile.records import End, Event, Header, Record
 from scalab.runfile.slots import Track, slots
-from tests.runfile.samples import HOLD, a_header, a_run, an_interval, counted, reply, write
+from tests.runfile.samples import HOLD, STEPS, a_header, a_run, an_interval, counted, reply, write
 
 
 def client(number: int, *, at_s: float = 0.0, **header: object) -> Header:
@@ -206,7 +206,7 @@ def test_a_slot_of_different_stages_belongs_to_none(tmp_path: Path) -> None:
     def staged(change_s: int) -> list[Interval]:
         return [*track(0, change_s, stage=0, n=1), *track(change_s, 6, stage=1, n=1)]
 
-    run = merged(tmp_path, [client(0), *staged(2)], [client(1), *staged(3)])
+    run = merged(tmp_path, [client(0, load=STEPS), *staged(2)], [client(1, load=STEPS), *staged(3)])
 
     stages = {i: (window.from_s, window.to_s) for i, window in run.stages.items()}
     assert stages == {0: (0.0, 2.0), 1: (3.0, 6.0)}

@@ -13,6 +13,7 @@ from hypothesis import given, strategies as st
 
 from scalab.errors import ConfigError
 from scalab.load.phases import LIVE_STAGE
+from scalab.load.scenario import ClosedLoad
 from scalab.measure.aggregate import Aggregate
 from scalab.measure.histogram import bucket_us
 from scalab.measure.interval import Interval
@@ -30,14 +31,14 @@ from scalab.runfile.reading import (
 )
 from scalab.runfile.records import End, Event, Record
 from scalab.runfile.timelines import CoarseTimeline
-from tests.runfile.samples import a_header, a_run, an_interval, counted, lines, write
+from tests.runfile.samples import HOLD, STEPS, a_header, a_run, an_interval, counted, lines, write
 
 WHOLE = lines(a_run())
 PACKED = gzip.compress(WHOLE)
 
 
-def run_of(records: Iterable[Record]) -> Run:
-    builder = RunBuilder(a_header())
+def run_of(records: Iterable[Record], load: ClosedLoad = HOLD) -> Run:
+    builder = RunBuilder(a_header(load))
     for record in records:
         builder.add(record)
     return builder.run()
@@ -136,7 +137,8 @@ def test_stages_are_those_that_hold_a_level() -> None:
             an_interval(3.0, n=4, stage=3),
             an_interval(4.0, n=5, stage=3),
             an_interval(5.0, n=3, stage=LIVE_STAGE),
-        ]
+        ],
+        STEPS,
     )
 
     completed = {i: window.whole.completed for i, window in run.stages.items()}
