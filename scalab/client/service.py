@@ -25,9 +25,12 @@ from .liverun import LiveRun
 from .load import Load
 from .metrics import ClientCollector
 from .requests import check_requests
-from .runwriter import RunWriter
+from .runwriter import WRITE_WITHIN_S, RunWriter
 from .session import SessionDriver
 from .settings import ClientSettings
+
+LAST_RECORDS_S = 2 * WRITE_WITHIN_S
+"""Time to write the end of the record, also when all else is cancelled."""
 
 log = structlog.get_logger()
 
@@ -130,7 +133,8 @@ async def run_client(
         reason = "error" if result.error else ending.reason
         result.aborted = run.finish(reason, str(result.error or ""))
         result.run = recording.run()
-        await writer.write()
+        with trio.move_on_after(LAST_RECORDS_S, shield=True):
+            await writer.write()
         writer.close()
 
 

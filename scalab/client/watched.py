@@ -141,5 +141,8 @@ def is_crossed(judged: Judged) -> bool:
 
 
 def is_odd(check: Checked) -> bool:
-    """Whether a self-check found something."""
-    return check.state in {"caveat", "invalid"}
+    """Whether a self-check found something that is news while the run goes on.
+
+    That too little was measured is none: it is so at first, and more comes.
+    """
+    return check.state in {"caveat", "invalid"} and check.name != "window"

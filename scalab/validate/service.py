@@ -13,7 +13,12 @@ import trio
 
 from scalab.client.header import make_header
 from scalab.client.runwriter import RunWriter
-from scalab.client.service import Result as ClientResult, Running, run_client
+from scalab.client.service import (
+    LAST_RECORDS_S,
+    Result as ClientResult,
+    Running,
+    run_client,
+)
 from scalab.client.settings import ClientSettings
 from scalab.errors import ScalabError
 from scalab.load.curve import Stage
@@ -141,7 +146,8 @@ async def _elsewhere(scene: _Scene, control: Address) -> None:
         result.validation = steps.conclude(add)
         add(End(at_s=trio.current_time() - began, reason="stopped"))
         result.run = record.run()
-        await writer.write()
+        with trio.move_on_after(LAST_RECORDS_S, shield=True):
+            await writer.write()
         writer.close()
 
 

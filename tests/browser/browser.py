@@ -80,6 +80,11 @@ class Browser:
         found = "document.querySelector(arguments[0])?.innerText.includes(arguments[1])"
         await self.until(found, css, text)
 
+    async def until_source(self, text: str) -> None:
+        """Wait until the document contains a text, which needs no scripts in it."""
+        waiting = WebDriverWait(self.driver, PATIENCE_S, POLL_S)
+        await _aside(waiting.until, lambda driver: text in driver.page_source)
+
     async def click(self, css: str) -> None:
         """Click on an element that can be seen."""
         await _aside(lambda: self.driver.find_element("css selector", css).click())

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 
+from scalab.client.control import control_router
 from scalab.client.feed import EVERY_S
+from scalab.runtime.http import HttpServer
 from tests.browser.browser import Browser
 from tests.browser.system import system
+from tests.client.controlled import BUSY, FakeClient, place
 
 THROUGHPUT = "parseFloat(document.querySelector('#p-tiles dd').innerText)"
 ENTER, ESCAPE, TAB, RIGHT = "\ue007", "\ue00c", "\ue004", "\ue014"
@@ -227,13 +231,40 @@ async def test_it_is_read_and_controlled_without_scripts(browser: Browser, tmp_p
         await browser.cdp("Emulation.setScriptExecutionDisabled", value=True)
         await browser.open(client.url)
         await browser.click("#more")
+        await browser.until_source("3 requests in parallel")
         await browser.click(".pause button")
+        await browser.until_source("Paused: nothing is sent until it is resumed")
         assert client.run.paused
-        source = await trio.to_thread.run_sync(lambda: browser.driver.page_source)
-        assert "Ⅱ paused" in source
-        assert "Paused: nothing is sent until it is resumed" in source
+        await browser.until_source("Ⅱ paused")
         await browser.click(".resume button")
+        await browser.until_source("Resumed: requests are sent")
         assert client.run.parallel == 3
+
+
+async def test_the_focus_stays_when_something_new_is_shown_before_it(
+    browser: Browser, nursery: trio.Nursery
+) -> None:
+    usual = tuple(place(f"card{n}", failed=0) for n in range(4))
+    client = FakeClient(shown=attrs.evolve(BUSY, devices=usual))
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    await nursery.start(HttpServer(control_router(client)).serve, listeners)
+    host, port = listeners[0].socket.getsockname()
+    await browser.open(f"http://{host}:{port}/")
+    cells = "[...document.querySelectorAll('#map-devices .cell')]"
+    await browser.js(f"({cells}[2].focus(), {cells}[2].mine = 1)")
+
+    failing = (place("card00", failed=60), *usual)
+    client.shown = attrs.evolve(BUSY, devices=failing)
+    await browser.until(f"{cells}.length === 5")
+    await browser.until_text("#found-devices", "card00")
+    assert await browser.js("document.activeElement.mine") == 1
+    assert "card2" in await browser.js("document.activeElement.innerText")
+    client.shown = attrs.evolve(BUSY, devices=usual[1:])
+    await browser.until(f"{cells}.length === 3")
+    await browser.until("!document.querySelector('#found-devices')")
+    assert await browser.js("document.activeElement.mine") == 1
+    await browser.open("about:blank")
+    nursery.cancel_scope.cancel()
 
 
 async def test_keys_alone_suffice(browser: Browser, tmp_path: Path) -> None:
@@ -243,11 +274,10 @@ async def test_keys_alone_suffice(browser: Browser, tmp_path: Path) -> None:
         await browser.until("document.querySelector('.map .cell')")
         await browser.press(TAB)
         assert await browser.js("document.activeElement.className") == "skip"
-        reached = set()
-        for _ in range(40):
+        wanted = {"refresh", "hold", "fewer", "value", "more", "slider", "cell"}
+        active = "document.activeElement"
+        for _ in range(60):
             await browser.press(TAB)
-            reached.add(
-                await browser.js("document.activeElement.id || document.activeElement.className")
-            )
-        assert {"refresh", "hold", "fewer", "value", "more", "slider"} <= reached
-        assert any(name.startswith("cell") for name in reached)
+            at = await browser.js(f"{active}.id || {active}.className.split(' ')[0]")
+            wanted.discard(at)
+        assert wanted == set()

@@ -50,7 +50,8 @@ class InProcess:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.scale(0)
+        with trio.move_on_after(5, shield=True):
+            await self.scale(0)
 
     async def scale(self, workers: int) -> None:
         self.asked.append(workers)

@@ -29,8 +29,8 @@ const live = (() => {
     for (const node of news) {
       while (at?.id && !ids.has(at.id)) at = removed(at);
       if (!at) old.append(node);
-      else if (node.id && at.id !== node.id) {
-        [...old.children].find((child) => child.id === node.id)?.remove();
+      else if ((node.id || "") !== (at.id || "")) {
+        if (node.id) [...old.children].find((child) => child.id === node.id)?.remove();
         old.insertBefore(node, at);
       } else {
         const next = at.nextSibling;
