@@ -15,7 +15,7 @@ import scalab
 ROOT = Path(scalab.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
-PURE = {"protocol", "queueing", "measure", "load", "verdict", "runfile", "report", "scaling"}
+PURE = {"protocol", "queueing", "measure", "load", "verdict", "runfile", "report", "scaling", "web"}
 IMPURE = {"trio", "socket", "time", "subprocess", "asyncio", "threading", "structlog"}
 ROLES = {"frontend", "backend", "client"}
 STARTERS = {"cli", "demo", "validate"}

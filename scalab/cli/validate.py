@@ -147,6 +147,14 @@ def validate(
             show_default="a load of our own",
         ),
     ] = None,
+    control_addr: Annotated[
+        str,
+        typer.Option(
+            metavar="[HOST]:PORT",
+            help="For the page, which shows the steps as they come; 'none' = off.",
+            rich_help_panel=CONNECTION,
+        ),
+    ] = "none",
     limit: Annotated[
         float,
         typer.Option(
@@ -342,6 +350,7 @@ def validate(
         frontend=None if frontend is None else Address.parse(frontend),
         frontend_http=None if frontend_http is None else Address.parse(frontend_http),
         client=None if client is None else Address.parse(client),
+        control_addr=None if control_addr in ("", "none") else Address.parse(control_addr),
         out=out,
         command=tuple(sys.argv[1:]),
     )

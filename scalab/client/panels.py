@@ -22,6 +22,8 @@ from scalab.report.figures import NONE
 from scalab.report.plots.frame import render_chart
 from scalab.report.plots.scales import at_clock
 from scalab.report.plots.spec import Chart
+from scalab.report.scaling.figures import scaling_curve
+from scalab.report.scaling.model import make_scaling_report
 from scalab.web.templating import make_environment
 
 from .placemap import fairness, maps, where
@@ -117,6 +119,14 @@ def _spectrum(scene: Scene) -> Chart | None:
     return shapes.spectrum(report.measured.total, report.measured.corrected, report.gap)
 
 
+def _scaling(scene: Scene) -> Chart | None:
+    """The scaling curve, as far as a validation has measured it."""
+    if not scene.now.run.steps:
+        return None
+    report = make_scaling_report(scene.now.run)
+    return scaling_curve(report.rows, report.law)
+
+
 def _levels(scene: Scene) -> dict[str, Any]:
     charts = shapes.knee(scene.report.stages, open_loop=scene.now.open_loop)
     return {"charts": [render_chart(chart) for chart in charts]}
@@ -193,6 +203,7 @@ PANELS: Final = (
     _panel("state", _state),
     _panel("tiles", lambda scene: {"tiles": list(tiles(scene))}),
     _figure("f-throughput", _over_time(figures.throughput)),
+    _figure("f-scaling", _scaling, over_time=False),
     _figure("f-latency", _over_time(figures.latency)),
     _figure("f-split", _over_time(figures.time_split)),
     _figure("f-delay", _over_time(figures.schedule_delay)),

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Final
 
 import attrs
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from scalab.load.scenario import Scenario
@@ -22,6 +22,7 @@ from scalab.measure.statistics import Place, Spread, Statistics
 from scalab.protocol.text import printable
 from scalab.runfile.reading import Earlier
 from scalab.runfile.records import Event
+from scalab.web.templating import make_environment
 
 from . import figures, shapes
 from .figures import NONE
@@ -114,21 +115,7 @@ def to_html(report: Report, also: Markup = NOTHING) -> str:
 @cache
 def _template() -> Template:
     """Return the template, which is read and compiled once."""
-    environment = Environment(
-        loader=PackageLoader("scalab.report"),
-        autoescape=True,  # everything, whatever the templates are called
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "count": format_count,
-        "rate": format_rate,
-        "duration": format_duration,
-        "printable": printable,
-    }
-    environment.globals |= {"share": format_share}
-    return environment.get_template("report.html")
+    return make_environment("scalab.report").get_template("report.html")
 
 
 # --- figures -------------------------------------------------------------------------------

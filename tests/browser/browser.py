@@ -61,13 +61,15 @@ class Browser:
 
         def wait() -> Any:
             waiting = WebDriverWait(self.driver, PATIENCE_S, POLL_S)
-            return waiting.until(lambda driver: driver.execute_script(f"return {script}", *args))
+            try:
+                return waiting.until(
+                    lambda driver: driver.execute_script(f"return {script}", *args)
+                )
+            except TimeoutException:
+                shown = self.driver.execute_script("return document.body.innerText")
+                raise AssertionError(f"never: {script} {args}\n{shown}") from None
 
-        try:
-            return await _aside(wait)
-        except TimeoutException:
-            shown = await self.js("document.body.innerText")
-            raise AssertionError(f"never: {script} {args}\n{shown}") from None
+        return await _aside(wait)
 
     async def text(self, css: str) -> str:
         """The text of an element, as it is shown."""

@@ -8,6 +8,7 @@ import attrs
 import pytest
 import trio
 
+from scalab.client import feed
 from scalab.client.control import control_router
 from scalab.client.feed import EVERY_S
 from scalab.runtime.http import HttpServer
@@ -161,6 +162,25 @@ async def test_a_held_picture_stands_still(browser: Browser, tmp_path: Path) -> 
         assert await browser.requests() == []
         await browser.click("#hold")
         await browser.until(f"{shown} !== arguments[0]", held)
+
+
+async def test_where_too_many_watch_the_page_asks(
+    browser: Browser,
+    tmp_path: Path,
+    allowed_complaints: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed, "MAX_VIEWERS", 0)
+    allowed_complaints += ["status of 503"]
+    shown = "document.querySelector('#p-state').innerText"
+    async with system(browser, tmp_path) as at_work:
+        client = await at_work.client()
+        await browser.open(client.url)
+        for _ in range(2):
+            await browser.until(f"{shown} !== arguments[0]", await browser.js(shown))
+        asked = [url.rpartition("/")[2] for url in await browser.requests()]
+        assert asked.count("events") == 1
+        assert asked.count("panels") >= 2
 
 
 async def test_another_client_on_the_same_port(

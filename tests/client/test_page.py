@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import orjson
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -395,6 +396,15 @@ async def test_files_of_the_run_so_far(name: str, content_type: str, begins: str
     assert len(text(answer)) > 100
     kept = dict(answer.headers)["Content-Disposition"]
     assert kept == f'attachment; filename="scalab-7f3a91c2-{name}"'
+
+
+async def test_a_report_of_a_run_that_goes_on_is_not_one_of_a_killed_client() -> None:
+    client = FakeClient(recording=FakeRecording(a_run(seconds=40, ended=False)))
+    page, found = await ask(client, "/report.html"), await ask(client, "/report.json")
+
+    assert "ended: not yet" in text(page)
+    assert "killed" not in text(page)
+    assert orjson.loads(text(found))["run"]["truncated"] is False
 
 
 async def test_no_name_of_a_file_harms() -> None:

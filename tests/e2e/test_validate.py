@@ -80,7 +80,7 @@ def devices(folder: Path, *options: str) -> Iterator[list[str]]:
 
 def test_workers_that_only_wait_pass(tmp_path: Path) -> None:
     found = validate(
-        tmp_path, "--steps", "1,2,8", "--ratio", "1.9", "--min-window", "2", "--time-budget", "30s",
+        tmp_path, "--steps", "1,2,8", "--ratio", "1.9", "--min-window", "3", "--time-budget", "30s",
         "--", "sleep", "0.2",
     )  # fmt: skip
     assert found.code == 0
@@ -107,7 +107,7 @@ def test_coherency_fails_late_and_is_found_by_its_size(tmp_path: Path) -> None:
     with devices(tmp_path, "--devices", "1", "--sigma", "0", "--kappa", "0.04") as workload:
         found = validate(
             tmp_path, "--steps", "1,2,8", "--ratio", "1.7", "--min-window", "3",
-            "--time-budget", "30s", "--",
+            "--time-budget", "40s", "--",
             *workload, "--device", "renderD128", "--work", "0.3",
         )  # fmt: skip
     assert found.code == 3
@@ -122,7 +122,7 @@ def test_a_shared_lock_fails_where_it_saturates(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     work = f"sleep 0.21; exec flock {lock} sleep 0.09"
     found = validate(
-        tmp_path, "--steps", "1,2,8", "--min-window", "3", "--time-budget", "20s",
+        tmp_path, "--steps", "1,2,8", "--min-window", "3", "--time-budget", "30s",
         "--", "sh", "-c", work,
     )  # fmt: skip
     assert found.code == 3
@@ -139,7 +139,7 @@ def test_a_slow_device_is_blamed_by_name(tmp_path: Path) -> None:
     with devices(tmp_path, "--devices", "3", "--set", slow) as workload:
         found = validate(
             tmp_path, "--steps", "1,3", "--glob", str(tmp_path / "dri" / "*"),
-            "--min-window", "4", "--time-budget", "25s", "--",
+            "--min-window", "4", "--time-budget", "30s", "--",
             *workload, "--device", "FILENAME", "--work", "0.25",
         )  # fmt: skip
     assert found.code == 3
@@ -153,7 +153,7 @@ def test_failing_requests_have_an_exit_code_of_their_own(tmp_path: Path) -> None
     # Every fourth or so, by the last digits of a process id.
     work = "sleep 0.1; [ $(($$ % 4)) -ne 0 ] || { echo broken >&2; exit 9; }"
     found = validate(
-        tmp_path, "--max", "2", "--min-window", "3", "--time-budget", "15s",
+        tmp_path, "--max", "2", "--min-window", "2", "--time-budget", "8s",
         "--failures-max", "5%", "--", "sh", "-c", work,
     )  # fmt: skip
     assert found.code == 4

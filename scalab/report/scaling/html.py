@@ -12,7 +12,7 @@ from functools import cache
 from typing import Final
 
 import attrs
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from scalab.measure.figures import format_count, format_duration, format_rate, format_share
 from scalab.measure.statistics import Spread
@@ -24,6 +24,7 @@ from scalab.runfile.records import Event
 from scalab.scaling.model import Outcome
 from scalab.scaling.usl import Fit, NoFit, Ranged, describe
 from scalab.verdict.results import Checked
+from scalab.web.templating import make_environment
 
 from . import figures
 from .devices import device_map, render_map
@@ -110,21 +111,7 @@ def to_html(report: ScalingReport) -> str:
 @cache
 def _template() -> Template:
     """Return the template, which is read and compiled once."""
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader("scalab.report.scaling"), PackageLoader("scalab.report")]
-        ),
-        autoescape=True,  # everything, whatever the templates are called
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "count": format_count,
-        "duration": format_duration,
-        "printable": printable,
-    }
-    return environment.get_template("scaling.html")
+    return make_environment("scalab.report.scaling").get_template("scaling.html")
 
 
 # --- figures -------------------------------------------------------------------------------

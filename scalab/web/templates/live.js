@@ -28,17 +28,21 @@ const live = (() => {
     let at = old.firstChild;
     for (const node of news) {
       while (at?.id && !ids.has(at.id)) at = removed(at);
-      if (!at) old.append(node);
-      else if ((node.id || "") !== (at.id || "")) {
-        if (node.id) [...old.children].find((child) => child.id === node.id)?.remove();
+      const same = node.id ? sibling(at, node.id) : at?.id ? null : at;
+      if (!same) {
         old.insertBefore(node, at);
-      } else {
-        const next = at.nextSibling;
-        patch(at, node);
-        at = next;
+        continue;
       }
+      while (at !== same) at = removed(at);
+      at = same.nextSibling;
+      patch(same, node);
     }
     while (at) at = removed(at);
+  }
+
+  function sibling(node, id) {
+    while (node && node.id !== id) node = node.nextSibling;
+    return node;
   }
 
   function removed(node) {
