@@ -7,6 +7,7 @@ from typing import Protocol
 from scalab.measure.statistics import Statistics
 from scalab.measure.window import Window
 from scalab.runfile.reading import Run
+from scalab.scaling.autoscale import AutoscaleReport
 
 
 class Recorded(Protocol):
@@ -50,6 +51,10 @@ class Controlled(Protocol):
     @property
     def remaining_s(self) -> float | None:
         """Seconds until the load ends; None if it has no end."""
+
+    @property
+    def autoscale(self) -> AutoscaleReport | None:
+        """What an autoscaler makes of the load so far, if one is watched."""
 
     @property
     def connected(self) -> bool:

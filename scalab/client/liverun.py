@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 
 import trio
@@ -14,6 +14,7 @@ from scalab.report.model import estimate_throughput
 from scalab.runfile.records import Header
 from scalab.runtime.lag import LagMonitor
 from scalab.runtime.service import Stop
+from scalab.scaling.autoscale import AutoscaleReport
 from scalab.verdict.checks import Facts, run_checks
 from scalab.verdict.results import Checked, Judged
 from scalab.verdict.thresholds import Threshold, crossed, judge, judge_all
@@ -21,6 +22,10 @@ from scalab.verdict.thresholds import Threshold, crossed, judge, judge_all
 from .load import Load
 from .recording import Recording
 from .watched import describe_level
+
+
+def _none() -> None:
+    """Return nothing: no autoscaler is watched."""
 
 
 class LiveRun:
@@ -39,6 +44,8 @@ class LiveRun:
         self.unwritten = 0
         """Records that the run file lacks."""
         self.lag = LagMonitor()
+        self.autoscaler: Callable[[], AutoscaleReport | None] = _none
+        """Tells what an autoscaler makes of the load; set by who watches one."""
         self._aborted = 0
         self._oldest_s: float | None = None
         self._stop = stop
@@ -203,6 +210,11 @@ class LiveRun:
     def in_flight(self) -> int:
         """Requests sent and not yet ended."""
         return self.load.in_flight
+
+    @property
+    def autoscale(self) -> AutoscaleReport | None:
+        """What an autoscaler makes of the load so far, if one is watched."""
+        return self.autoscaler()
 
     @property
     def connected(self) -> bool:

@@ -22,6 +22,7 @@ from scalab.report.figures import NONE
 from scalab.report.plots.frame import render_chart
 from scalab.report.plots.scales import at_clock
 from scalab.report.plots.spec import Chart
+from scalab.report.scaling.autoscale import to_fragment
 from scalab.report.scaling.figures import scaling_curve
 from scalab.report.scaling.model import make_scaling_report
 from scalab.web.templating import make_environment
@@ -127,6 +128,13 @@ def _scaling(scene: Scene) -> Chart | None:
     return scaling_curve(report.rows, report.law)
 
 
+def _autoscale(scene: Scene) -> str:
+    """What an autoscaler makes of the load, while one is watched."""
+    if scene.now.autoscale is None:
+        return '<section id="autoscale" hidden></section>'
+    return to_fragment(scene.now.autoscale)
+
+
 def _levels(scene: Scene) -> dict[str, Any]:
     charts = shapes.knee(scene.report.stages, open_loop=scene.now.open_loop)
     return {"charts": [render_chart(chart) for chart in charts]}
@@ -204,6 +212,7 @@ PANELS: Final = (
     _panel("tiles", lambda scene: {"tiles": list(tiles(scene))}),
     _figure("f-throughput", _over_time(figures.throughput)),
     _figure("f-scaling", _scaling, over_time=False),
+    Panel("autoscale", _autoscale),
     _figure("f-latency", _over_time(figures.latency)),
     _figure("f-split", _over_time(figures.time_split)),
     _figure("f-delay", _over_time(figures.schedule_delay)),

@@ -22,6 +22,7 @@ from scalab.measure.statistics import Statistics
 from scalab.measure.timeline import Timeline
 from scalab.measure.window import Window
 from scalab.runfile.reading import Run
+from scalab.scaling.autoscale import AutoscaleReport
 
 from .controlled import Controlled
 
@@ -61,6 +62,8 @@ class Snapshot:
     """The longest that the client's event loop was late."""
     unwritten: int
     """Records that the run file lacks."""
+    autoscale: AutoscaleReport | None = None
+    """What an autoscaler makes of the load, if one is watched."""
 
 
 class Snapshots:
@@ -130,6 +133,7 @@ class Snapshots:
             present=None if run.measured.duration_s else client.statistics(),
             lag_max_s=client.lag.max_s,
             unwritten=client.unwritten,
+            autoscale=client.autoscale,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Protocol
 
 import attrs
@@ -150,10 +151,9 @@ async def watch_autoscaler(
                     running: Running = await load.start(run_client, client, stop, made)
                     running.run.recording.on_interval = served.add
                     sampler = _Sampler(running.run, frontend, workers, slots)
+                    running.run.autoscaler = partial(sampler.report, wanted)
                     background.start_soon(sampler.run)
-                result.report = analyse(
-                    sampler.samples, workers.lives, wanted.target, wanted.criteria
-                )
+                result.report = sampler.report(wanted)
                 background.cancel_scope.cancel(reason="the load has ended")
         finally:
             result.run, result.error = made.run, made.error
@@ -204,6 +204,10 @@ class _Sampler:
         self._frontend = frontend
         self._workers = workers
         self._slots = slots
+
+    def report(self, wanted: AutoscaleSettings) -> AutoscaleReport:
+        """Return what the autoscaler has made of the load so far."""
+        return analyse(self.samples, self._workers.lives, wanted.target, wanted.criteria)
 
     async def run(self) -> None:
         """Sample until cancelled, from the load's start on."""

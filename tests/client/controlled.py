@@ -9,6 +9,7 @@ import attrs
 from scalab.measure.statistics import ErrorCount, Place, Spread, Statistics
 from scalab.measure.window import Window
 from scalab.runfile.reading import Run, RunBuilder
+from scalab.scaling.autoscale import AutoscaleReport
 from tests.report.sample_runs import header
 
 SPREAD = Spread(90, 0.5, 1.0, 2.0, 1.0, 1.5, 1.6, 1.8, 1.9)
@@ -78,6 +79,7 @@ class FakeClient:
     elapsed_s: float = 63.0
     remaining_s: float | None = 57.0
     in_flight: int = 4
+    autoscale: AutoscaleReport | None = None
     recent_rate: float = 1.4
     lag: FakeLag = FakeLag()
     unwritten: int = 0

@@ -13,15 +13,18 @@ from scalab.client.placemap import MAX_CELLS
 from scalab.client.scene import key_of
 from scalab.measure.statistics import ErrorCount, Spread
 from scalab.protocol.text import printable
+from scalab.scaling.autoscale import analyse
+from scalab.scaling.observed import Sample, Target
 from tests.client.controlled import BUSY, EMPTY, SPREAD, FakeClient, FakeRecording, place
 from tests.client.outline import Tag, ask, outline, text
 from tests.report.sample_runs import OPEN, a_run
+from tests.report.scaling.sample_validations import a_step
 from tests.report.simulated import simulated
 
 PANELS = {
     *("p-state", "p-tiles", "p-levels", "p-map", "p-fairness", "p-failures", "p-judging"),
     *("p-times", "p-events", "f-throughput", "f-latency", "f-split", "f-delay", "f-failures"),
-    *("f-flight", "f-spectrum"),
+    *("f-flight", "f-spectrum", "f-scaling", "autoscale"),
 }
 
 
@@ -41,6 +44,26 @@ def ids(tags: list[Tag]) -> list[str]:
 
 def hidden(tags: list[Tag]) -> set[str]:
     return {had["id"] or "" for _, had in tags if "id" in had and "hidden" in had}
+
+
+# --- validations ---------------------------------------------------------------------------------
+
+
+async def test_a_validation_shows_its_curve_and_an_autoscaler_its_lane() -> None:
+    plain, _ = await page_of(measured())
+    assert {"f-scaling", "autoscale"} <= hidden(plain)
+
+    run = attrs.evolve(a_run(seconds=40), steps=(a_step(1), a_step(2)))
+    samples = [
+        Sample(at_s=float(i), level=4.0, waiting=2, running=2, desired=2, ready=1, connected=1.0)
+        for i in range(9)
+    ]
+    seen = analyse(samples, (), Target(items=1.0, maximum=4))
+    client = FakeClient(recording=FakeRecording(run), autoscale=seen)
+    tags, words = await page_of(client)
+    assert not {"f-scaling", "autoscale"} & hidden(tags)
+    assert "Throughput by workers" in words
+    assert any("Autoscaler" in word for word in words)
 
 
 # --- names of others -----------------------------------------------------------------------------
@@ -201,7 +224,9 @@ async def test_every_panel_of_a_run(open_loop: bool) -> None:
     unseen = hidden(tags) & PANELS
 
     assert set(ids(tags)) >= PANELS
-    assert unseen == ({"p-levels"} if open_loop else {"p-levels", "f-delay"})
+    of_validations = {"f-scaling", "autoscale"}
+    assert unseen - of_validations == ({"p-levels"} if open_loop else {"p-levels", "f-delay"})
+    assert unseen >= of_validations
     assert client.looks == 0, "figures of what was measured are those of the record"
     for shown in ("Throughput", "device lost", "connected to fe:9997", "client-cpu"):
         assert shown in texts
