@@ -150,11 +150,10 @@ def test_a_slow_device_is_blamed_by_name(tmp_path: Path) -> None:
 
 
 def test_failing_requests_have_an_exit_code_of_their_own(tmp_path: Path) -> None:
-    # Every fourth or so, by the last digits of a process id.
-    work = "sleep 0.1; [ $(($$ % 4)) -ne 0 ] || { echo broken >&2; exit 9; }"
+    broken = "import os, sys, time; time.sleep(0.1); os.urandom(1)[0] < 80 and sys.exit('broken')"
     found = validate(
-        tmp_path, "--max", "2", "--min-window", "2", "--time-budget", "8s",
-        "--failures-max", "5%", "--", "sh", "-c", work,
+        tmp_path, "--max", "2", "--min-window", "3", "--time-budget", "10s",
+        "--failures-max", "5%", "--", sys.executable, "-S", "-c", broken,
     )  # fmt: skip
     assert found.code == 4
     assert "broken" in found.text
