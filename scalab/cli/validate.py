@@ -379,6 +379,8 @@ def validate(
             target_within=target_within,
             lost_max=lost_max,
         )
+        if dry_run:
+            return validation.print_load(wanted)
         raise_open_files()
         return validation.run_autoscale(scaler, settings, wanted, words, html, workers)
     make_scaler = validation.make_scaler(scaler, settings, words, **workers)

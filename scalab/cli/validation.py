@@ -164,7 +164,7 @@ def run_steps(settings: ValidateSettings, make_scaler: MakeScaler, html: str) ->
         ended_by = trio.run(run_stoppable, service)
     finally:  # the verdict stands, even if the workers could not be restored
         verdict = print_result(result, settings, html)
-    if result.error is not None and result.validation is None:
+    if result.error is not None:
         raise result.error
     return ended_by or verdict
 
@@ -200,6 +200,14 @@ def autoscale_settings(
         sync_s=parse_duration(options["sync"], "--sync"),
         down_after_s=parse_duration(options["down_after"], "--down-after"),
     )
+
+
+def print_load(wanted: AutoscaleSettings) -> int:
+    """Print the load that an autoscaler would be given."""
+    from scalab.load.plan import describe
+
+    print("\n".join(describe(wanted.scenario)))  # noqa: T201 - what was asked for
+    return ExitCode.OK
 
 
 def run_autoscale(

@@ -165,6 +165,15 @@ def make_scenario(settings: ValidateSettings, parallel_max: int) -> Scenario:
     )
 
 
+def unfinished(validation: Validation, wanted: int) -> Validation:
+    """Return the verdict, which can't be PASS if it was stopped before all steps were taken."""
+    taken = len(validation.steps)
+    if validation.outcome != "PASS" or taken >= wanted:
+        return validation
+    text = f"It was stopped after {taken} of {wanted} steps. {validation.sentence}"
+    return attrs.evolve(validation, outcome="INCONCLUSIVE", sentence=text)
+
+
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
@@ -219,5 +228,6 @@ class _Steps:
             blame=blame(self._steps),
             failures_max=self._settings.failures_max,
         )
+        validation = unfinished(validation, len(self._settings.steps))
         add(validation)
         return validation

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+import trio
 
 from scalab import __version__
 from scalab.cli.app import _end_of_group, run
@@ -351,3 +352,23 @@ def test_a_closed_output_is_no_traceback(tmp_path: Path) -> None:
 def test_an_interrupt_at_the_last_moment_is_no_defect() -> None:
     """A second ^C may come when nobody watches for signals any more."""
     assert _end_of_group(BaseExceptionGroup("", [KeyboardInterrupt()])) == 130
+
+
+# --- dry runs ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["client", "--rate", "5/s", "--duration", "10"], "Load: open loop"),
+        (["validate", "--max", "4"], "a doubling must bring 1.8x"),
+        (["validate", "--autoscale", "--stages", "1@5s,4@5s"], "Load: closed loop"),
+    ],
+)
+def test_a_dry_run_prints_the_plan_and_starts_nothing(
+    scalab: Shell, monkeypatch: pytest.MonkeyPatch, args: list[str], text: str
+) -> None:
+    monkeypatch.setattr(trio, "run", None)
+    ended = scalab(*args, "--dry-run", "--", "sleep", "1")
+    assert (ended.code, ended.complaints) == (0, [])
+    assert text in ended.out

@@ -17,12 +17,14 @@ from scalab.client.service import Result, Running, run_client
 from scalab.client.settings import ClientSettings
 from scalab.runtime.service import Stop
 from scalab.scalers.base import Readiness
+from scalab.scaling.model import Validation
 from scalab.scaling.sizing import Sizer
 from scalab.validate.engine import OwnEngine
 from scalab.validate.frontend import QueueState
-from scalab.validate.service import make_scenario
+from scalab.validate.service import make_scenario, unfinished
 from scalab.validate.settings import ValidateSettings, doubled
 from scalab.validate.steps import Stepped, Stepper
+from tests.report.scaling.sample_validations import a_step
 from tests.support import Frontend, backend_run, serving
 
 
@@ -175,6 +177,18 @@ async def test_what_never_ends_is_told(autojump_clock: MockClock) -> None:
 
     assert one.step.problem == "no request ended within 30.0 s"
     assert two.step.problem == "1 requests of the step before had no answer within 5.00 s"
+
+
+def test_what_was_stopped_early_does_not_pass() -> None:
+    passed = Validation(
+        outcome="PASS", sentence="It scales.", steps=(a_step(1), a_step(2)), decisions=()
+    )
+    assert unfinished(passed, 2) == passed
+    stopped = unfinished(passed, 4)
+    assert stopped.outcome == "INCONCLUSIVE"
+    assert stopped.sentence == "It was stopped after 2 of 4 steps. It scales."
+    failed = attrs.evolve(passed, outcome="FAIL")
+    assert unfinished(failed, 4) == failed
 
 
 def test_doubling() -> None:
