@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import attrs
 from hypothesis import strategies as st
 
-from scalab.protocol.messages import MAX_ID, Message
+from scalab.protocol.messages import MAX_ID, MAX_SECONDS, Message
 
 M = TypeVar("M", bound=Message)
 
@@ -57,7 +57,7 @@ def fields_of(cls: type[M]) -> dict[str, Any]:
 _BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     str: texts(),
     list[str]: st.lists(texts(10), max_size=4),
-    float: st.floats(0, allow_nan=False, allow_infinity=False),
+    float: st.floats(0, MAX_SECONDS),
     int: st.integers(-(2**63), 2**63 - 1),
     bool: st.booleans(),
 }

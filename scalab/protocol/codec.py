@@ -7,6 +7,7 @@ number, and ``null`` is the zero value of its field. Unknown fields are ignored.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -16,7 +17,19 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from .errors import ProtocolError
 from .framing import ENVELOPE, MAX_MESSAGE, parse_object
-from .messages import FRAMES, Frame, Message, Reply, Request, WorkItem, WorkRequest, wire_name
+from .messages import (
+    FRAMES,
+    Frame,
+    Message,
+    Refusal,
+    Reply,
+    Request,
+    WorkItem,
+    WorkRequest,
+    check,
+    wire_name,
+)
+from .straight import make_decoder, make_encoder
 from .text import clip, printable
 
 M = TypeVar("M", bound=Message)
@@ -99,6 +112,31 @@ _CLASSIC_FIELDS: dict[type, dict[str, str]] = {
 }
 
 
+# What is sent for each item: see straight.py.
+_HOT = (Request, WorkItem, Reply)
+_HOT_ENCODERS: dict[type, Any] = {cls: make_encoder(cls, wire_name) for cls in _HOT}
+_HOT_DECODERS: dict[type, Any] = {cls: make_decoder(cls, wire_name) for cls in _HOT}
+HotDecoders = Mapping[Any, Callable[[Any], Frame | None]]
+
+
+def hot_decoders(classes: Iterable[type[Frame]]) -> HotDecoders:
+    """Return what ``decode_hot`` needs for those of ``classes`` that are sent for each item."""
+    return {cls.kind: _HOT_DECODERS[cls] for cls in classes if cls in _HOT_DECODERS}
+
+
+def decode_hot(line: bytes, decoders: HotDecoders) -> Frame | None:
+    """Decode one line of a session, if it is of a kind in ``decoders`` and in the usual form.
+
+    Returns:
+        None if ``decode_frame`` has to look at it.
+    """
+    try:
+        fields = orjson.loads(line)
+        return decoders[fields["Kind"]](fields)
+    except (KeyError, TypeError, IndexError, orjson.JSONDecodeError):
+        return None
+
+
 def decode_frame(line: bytes) -> Frame:
     """Decode one line of a session.
 
@@ -129,13 +167,12 @@ def _structure(fields: dict[str, Any], cls: type[M]) -> M:
         message: M = _STRUCTURE[cls](fields, cls)
     except cattrs.BaseValidationError as group:
         raise _field_error(group.exceptions[0]) from None
+    check(message)
     return message
 
 
 def _field_error(exc: BaseException) -> ProtocolError:
     """Turn the first thing that cattrs found wrong into one line."""
-    if isinstance(exc, ProtocolError):
-        return exc
     note = (getattr(exc, "__notes__", None) or [None])[0]
     field = wire_name(getattr(note, "name", "") or "")
     if isinstance(exc, KeyError):
@@ -153,10 +190,18 @@ def encode_frame(frame: Frame) -> bytes:
             or its queue. No item that was accepted is (``item_too_long``). ``malformed``, if such
             a text is no Unicode, as a command line may be.
     """
-    fields = {"Kind": frame.kind, **_UNSTRUCTURE[frame.__class__](frame)}
-    data = _dumps(fields)
+    hot = _HOT_ENCODERS.get(frame.__class__)
+    fields = (
+        {"Kind": frame.kind, **_UNSTRUCTURE[frame.__class__](frame)} if hot is None else hot(frame)
+    )
+    try:
+        data = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
+        data = _dumps(fields) + b"\n"
+    if len(data) <= MAX_MESSAGE:
+        return data
     limit = MAX_MESSAGE + (ENVELOPE if frame.__class__ is WorkItem else 0)
-    return (data if len(data) <= limit else _shortened(fields, limit)) + b"\n"
+    return data if len(data) <= limit + 1 else _shortened(fields, limit) + b"\n"
 
 
 def encode_classic(message: Request | WorkRequest | WorkItem | Reply) -> bytes:
@@ -177,6 +222,16 @@ def encode_classic(message: Request | WorkRequest | WorkItem | Reply) -> bytes:
         fields = {name: value for name, value in fields.items() if value or name == "Queue"}
         data = _dumps(fields)
     return data if len(data) <= MAX_MESSAGE else _shortened(fields, MAX_MESSAGE)
+
+
+def encode_turned_away(why: str) -> bytes:
+    """Encode a refusal for a peer of which nobody knows yet whether it is a classic one.
+
+    A session takes it for an ``error``, a classic client for a reply, a classic backend for a
+    work item: each ignores the others' fields.
+    """
+    fields = {"Kind": Refusal.kind, "Error": why, "Retry": True, "Retcode": 1}
+    return _shortened(fields, MAX_MESSAGE) + b"\n"
 
 
 # What may be cut, in this order, and how many characters of it are left. Characters of up to six

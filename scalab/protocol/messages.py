@@ -18,6 +18,9 @@ VERSION = 1
 MAX_ID = 64
 """Characters of a request's ``Id``."""
 
+MAX_SECONDS = 1e9
+"""Seconds in a message: some thirty years; sums of what a peer may claim stay finite."""
+
 SUCCESS, FAILURE, TIMEOUT = "success", "failure", "timeout"
 DISCONNECTED, CANCELLED, LOST = "disconnected", "cancelled", "lost"
 REJECTED = "rejected"
@@ -33,23 +36,33 @@ def wire_name(name: str) -> str:
     return name.removesuffix("_s").removesuffix("_").capitalize().replace("_", "")
 
 
-def _non_negative(_instance: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if value < 0:
-        raise ProtocolError("field", f"{wire_name(attribute.name)} must not be negative")
+def check(message: Message) -> None:
+    """Check the ranges of a message's fields; types are the decoder's to check.
+
+    Raises:
+        ProtocolError: ``field``.
+    """
+    for field in attrs.fields(message.__class__):
+        value, name = getattr(message, field.name), wire_name(field.name)
+        if "most" in field.metadata and not 0 <= value <= field.metadata["most"]:
+            text = "must not be negative" if value < 0 else f"must not be above {MAX_SECONDS:g}"
+            raise ProtocolError("field", f"{name} {text}")
+        if "longest" in field.metadata and len(value) > field.metadata["longest"]:
+            raise ProtocolError("field", f"{name} is longer than {MAX_ID} characters")
 
 
-def _bounded(limit: int) -> Any:
-    def check(_instance: object, attribute: attrs.Attribute[str], value: str) -> None:
-        if len(value) > limit:
-            name = wire_name(attribute.name)
-            raise ProtocolError("field", f"{name} is longer than {limit} characters")
-
-    return check
+def _seconds(default: Any = 0.0) -> Any:
+    return attrs.field(default=default, metadata={"most": MAX_SECONDS})
 
 
-# The decoding cost of a message is paid for each item, so the classes are not frozen (frozen ones
-# cost twice as much to make); nothing changes a message after it was decoded, except the
-# frontend, which completes a backend's reply before it passes it on.
+def _name() -> Any:
+    return attrs.field(default="", metadata={"longest": MAX_ID})
+
+
+# The cost of a message is paid for each item, so the classes are not frozen (frozen ones cost
+# twice as much to make), and ranges are checked where a message comes in, not where one is made.
+# Nothing changes a message after it was decoded, except the frontend, which completes a backend's
+# reply before it passes it on.
 
 
 @attrs.define
@@ -59,9 +72,9 @@ class Request:
     kind: ClassVar[str] = "request"
     queue: str
     args: list[str] = attrs.field(factory=list)
-    limit_s: float = attrs.field(default=0.0, validator=_non_negative)
+    limit_s: float = _seconds()
     """Run-time limit in seconds; 0 = the backend's own."""
-    id: str = attrs.field(default="", validator=_bounded(MAX_ID))
+    id: str = _name()
 
 
 @attrs.define
@@ -77,7 +90,7 @@ class WorkItem:
 
     kind: ClassVar[str] = "item"
     args: list[str] = attrs.field(factory=list)
-    limit_s: float = attrs.field(default=0.0, validator=_non_negative)
+    limit_s: float = _seconds()
     id: str = ""
     """Names this hand-over; a redelivered item has another."""
     error: str = ""
@@ -85,7 +98,7 @@ class WorkItem:
     """The error is only that the queue is empty."""
 
 
-@attrs.define(on_setattr=attrs.setters.NO_OP)  # the frontend completes it on the hot path
+@attrs.define
 class Reply:
     """How a run ended: from the backend to the frontend, and completed by it, to the client."""
 
@@ -95,17 +108,17 @@ class Reply:
     node: str = ""
     device: str = ""
     error: str = ""
-    timeout_s: float = attrs.field(default=0.0, validator=_non_negative)
+    timeout_s: float = _seconds()
     """The run-time limit in seconds, if the workload hit it."""
-    runtime_s: float = attrs.field(default=0.0, validator=_non_negative)
-    waittime_s: float = attrs.field(default=0.0, validator=_non_negative)
+    runtime_s: float = _seconds()
+    waittime_s: float = _seconds()
     """Seconds in the queue; the frontend's."""
     retcode: int = 0
     attempts: int = 0
     """Hand-overs that ended in a crash, and the one that gave this reply; the frontend's."""
     outcome: str = ""
     """One of ``OUTCOMES``, or ``REJECTED``; the frontend's, sessions only."""
-    reason: str = attrs.field(default="", validator=_bounded(MAX_ID))
+    reason: str = _name()
     """Why it was rejected, in a word; the frontend's, sessions only."""
     retry: bool = False
     """The frontend is stopping: send the same request to the next one."""
@@ -127,6 +140,13 @@ class Hello:
     """Whether a backend's free slots wait for items; otherwise it is told ``empty``."""
     node: str = ""
     pod: str = ""
+    run: str = _name()
+    """A random name of a client's run, within which its requests' ids are unique: frontends that
+    share queues know the requests by it. "" = they are new in each session."""
+    session: int = 0
+    """Number of this session within the run: higher than all before."""
+    token: str = attrs.field(default="", repr=lambda token: "'…'" if token else "''")
+    """The secret that lets its sender in; never shown."""
 
 
 @attrs.define
@@ -135,7 +155,7 @@ class Welcome:
 
     kind: ClassVar[str] = "welcome"
     version: int
-    heartbeat_s: float = attrs.field(validator=_non_negative)
+    heartbeat_s: float = _seconds(attrs.NOTHING)
     """Each side sends something at least this often; after three such times of silence it is
     lost."""
     server: str = ""
@@ -205,6 +225,8 @@ class Refusal:
 
     kind: ClassVar[str] = "error"
     error: str
+    retry: bool = False
+    """It may be otherwise a little later."""
 
 
 Frame = (

@@ -19,7 +19,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Literal
 
-from .codec import decode_frame
+from .codec import decode_frame, decode_hot, hot_decoders
 from .errors import ProtocolError
 from .framing import ENVELOPE, MAX_MESSAGE, LineReader
 from .messages import (
@@ -45,6 +45,7 @@ from .text import printable
 Role = Literal["client", "backend"]
 Sender = Literal["client", "backend", "frontend to client", "frontend to backend"]
 
+_LAST = (Bye, Refusal)
 _ALWAYS: tuple[type[Frame], ...] = (Ping, Pong, Drain, Bye)
 MAY_SEND: dict[Sender, frozenset[type[Frame]]] = {
     "client": frozenset((Request, Cancel, *_ALWAYS)),
@@ -77,6 +78,7 @@ class Session:
         limit = MAX_MESSAGE + (ENVELOPE if sender == "frontend to backend" else 0)
         self._lines = LineReader(limit, initial)
         self._may_send = MAY_SEND[sender]
+        self._hot = hot_decoders(self._may_send) if state is State.OPEN else {}
 
     def receive(self, data: bytes) -> list[Frame]:
         """Add bytes; return the frames that they complete.
@@ -95,20 +97,30 @@ class Session:
         frames: list[Frame] = []
         if self.state is State.CLOSED:
             return frames
+        hot = self._hot
         for line in self._lines.feed(data):
-            if not line or line.isspace():
-                continue  # an empty line does no harm, and whoever types by hand makes some
-            frame = decode_frame(line)
-            cls = frame.__class__
-            if self.state is State.OPENING:
-                self._open(frame)
-            elif cls not in self._may_send:
-                raise ProtocolError("unexpected", f"a {self.sender} may not send {frame.kind} now")
+            frame = decode_hot(line, hot)
+            if frame is None:
+                frame = self._other(line)
+                if frame is None:
+                    continue
+                if isinstance(frame, _LAST):
+                    self.state = State.CLOSED
+                    frames.append(frame)
+                    break
             frames.append(frame)
-            if cls is Bye or cls is Refusal:
-                self.state = State.CLOSED
-                break
         return frames
+
+    def _other(self, line: bytes) -> Frame | None:
+        """Take a line that is not what is sent for each item, or not in the usual form."""
+        if not line or line.isspace():
+            return None  # it does no harm, and whoever types by hand makes some
+        frame = decode_frame(line)
+        if self.state is State.OPENING:
+            self._open(frame)
+        elif frame.__class__ not in self._may_send:
+            raise ProtocolError("unexpected", f"a {self.sender} may not send {frame.kind} now")
+        return frame
 
     def receive_eof(self) -> None:
         """Say that the stream ended.
@@ -125,6 +137,7 @@ class Session:
             if frame.version != VERSION:
                 raise ProtocolError("version", f"the frontend speaks version {frame.version}")
             self.state = State.OPEN
+            self._hot = hot_decoders(self._may_send)
         elif not isinstance(frame, Refusal):
             raise ProtocolError("unexpected", f"expected welcome, got {frame.kind}")
 
@@ -148,5 +161,9 @@ def check_hello(hello: Hello, role: Role) -> None:
             "unexpected",
             f"this port is for a {role}, not for {printable(repr(hello.role), 40)}",
         )
+    if hello.run and not (hello.run.isascii() and hello.run.isalnum()):
+        raise ProtocolError("field", "Run must be of letters and digits")
+    if not 0 <= hello.session < 1 << 53:
+        raise ProtocolError("field", "Session must be from 0 to 2^53 - 1")
     if not 1 <= hello.slots <= 65536:
         raise ProtocolError("field", "Slots must be from 1 to 65536")
