@@ -11,11 +11,12 @@ from scalab.errors import ConfigError, ScalabError, UnreachableError
 from scalab.protocol.codec import decode_classic, encode_classic
 from scalab.protocol.errors import ProtocolError
 from scalab.protocol.framing import ObjectReader
-from scalab.protocol.messages import Reply, WorkItem, WorkRequest
+from scalab.protocol.messages import Refusal, Reply, WorkItem, WorkRequest
 from scalab.protocol.text import printable
 from scalab.runtime.net import answers_within, backoff_delays, watch_for_dead_peers
 from scalab.runtime.reconnect import Connector, unless_stopped
 from scalab.runtime.service import Stop
+from scalab.runtime.streams import Stream
 
 from .devices import Slot
 from .runner import Runner
@@ -56,7 +57,7 @@ class ClassicWorker:
             ConfigError: The frontend refuses us.
         """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._finish)
+            nursery.start_soon(self._finish, connector)
             with self._serving:
                 async with trio.open_nursery() as slots:
                     for slot in self._slots:
@@ -66,12 +67,12 @@ class ClassicWorker:
         if self._error is not None:
             raise self._error
 
-    async def _finish(self) -> None:
+    async def _finish(self, connector: Connector) -> None:
         """Once we stop, let items end within the grace, if somebody is there for their replies."""
         await self._stop.requested.wait()
         if self.busy:
             log.info("finishing", running=self.busy, grace_s=self._settings.grace_s)
-            if not await answers_within(self._settings.frontend, ANSWER_WITHIN_S):
+            if not await answers_within(connector.address, ANSWER_WITHIN_S, connector.access):
                 log.warning("frontend doesn't answer, leaving", given_up=self.busy)
                 self._serving.cancel(reason="the frontend doesn't answer")
         await trio.sleep(self._settings.grace_s)
@@ -104,13 +105,15 @@ class ClassicWorker:
                 delay_s = next(delays)
                 await unless_stopped(self._stop, partial(trio.sleep, delay_s))
 
-    async def _exchange(self, stream: trio.SocketStream, slot: Slot, connector: Connector) -> bool:
+    async def _exchange(self, stream: Stream, slot: Slot, connector: Connector) -> bool:
         """Ask for an item and run it; False if there is none."""
         watch_for_dead_peers(stream)
         await stream.send_all(encode_classic(WorkRequest(self._settings.queue)))
         fields = await unless_stopped(self._stop, partial(_read_object, stream))
         if fields is None:
             return True  # stopping: the loop ends with the next connection
+        if fields.get("Kind") == Refusal.kind:  # a frontend of ours has no room for us now
+            raise ProtocolError("unexpected", printable(str(fields.get("Error"))))
         connector.exchanged()
         self._answered = True
         item = decode_classic(fields, WorkItem)
@@ -128,14 +131,14 @@ class ClassicWorker:
         await self._reply(stream, reply)
         return True
 
-    async def _reply(self, stream: trio.SocketStream, reply: Reply) -> None:
+    async def _reply(self, stream: Stream, reply: Reply) -> None:
         if self._settings.verbose:
             log.debug("to frontend", message=printable(repr(reply), 1500))
         with trio.move_on_after(5.0):
             await stream.send_all(encode_classic(reply))
 
 
-async def _read_object(stream: trio.SocketStream) -> dict[str, object]:
+async def _read_object(stream: Stream) -> dict[str, object]:
     reader = ObjectReader()
     while data := bytes(await stream.receive_some(4096)):
         fields = reader.feed(data)

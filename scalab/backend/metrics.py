@@ -9,6 +9,8 @@ import trio
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from scalab.access.access import Access
+from scalab.runtime.guard import Guard
 from scalab.runtime.http import HttpServer
 from scalab.runtime.metrics import make_registry, metrics_handler
 from scalab.runtime.routing import Request, Response, Router
@@ -26,6 +28,7 @@ class Pages:
     """Slots that run something now."""
     ready: Callable[[], bool]
     """Whether the frontend can hand us items."""
+    access: Access = attrs.Factory(Access)
 
 
 class _BackendCollector(Collector):
@@ -44,6 +47,11 @@ class _BackendCollector(Collector):
             runs.add_metric([outcome], count)
         runs.add_metric(["aborted"], self._counts.aborted)
         yield runs
+        yield CounterMetricFamily(
+            "scalab_backend_refused",
+            "Items whose arguments are not allowed here; they are among the failures",
+            value=self._counts.refused,
+        )
         yield CounterMetricFamily(
             "scalab_backend_run_seconds", "Run time of the workload", value=self._counts.run_s
         )
@@ -75,9 +83,9 @@ async def serve_metrics(  # noqa: ASYNC128 - the server tells task_status
 
     router = Router(
         {
-            "/metrics": metrics_handler(make_registry(_BackendCollector(pages))),
+            "/metrics": metrics_handler(make_registry(_BackendCollector(pages), pages.access)),
             "/livez": lambda _request: Response.text("ok"),
             "/readyz": ready,
         }
     )
-    await HttpServer(router).serve(listeners, task_status=task_status)
+    await HttpServer(router, guard=Guard(pages.access)).serve(listeners, task_status=task_status)

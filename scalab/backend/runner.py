@@ -24,6 +24,7 @@ from .devices import Slot
 from .group import Launch, OutputMode, StdinMode, signal_session
 from .guard import Guard
 from .outcome import CannotRunError, RunEnd, signal_name
+from .policy import ArgumentPolicy, NotAllowedError
 from .process import KillReason, run_group
 
 OUTCOMES = (SUCCESS, FAILURE, TIMEOUT, CANCELLED)
@@ -47,7 +48,8 @@ class RunnerSettings:
     """What the runs of a backend have in common; times are in seconds.
 
     Raises:
-        ConfigError: There is no such work directory, or we may not enter it.
+        ConfigError: There is no such work directory, we may not enter it, or the options
+            contradict one another.
     """
 
     workload: Workload
@@ -61,8 +63,20 @@ class RunnerSettings:
     workdir: str | None = attrs.field(default=None, validator=_existing)
     ignore_args: bool = False
     """Whether the workload only gets its own arguments, and none from items."""
+    allowed_args: ArgumentPolicy | None = None
+    """Which arguments of items it may get; None = all."""
     node: str = ""
     pod: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            ConfigError: Names the options.
+        """
+        if self.ignore_args and self.allowed_args is not None:
+            text = "--ignore-args leaves no argument that --allow-args could allow: drop one"
+            raise ConfigError(text)
 
 
 @attrs.define(eq=False)
@@ -71,6 +85,8 @@ class RunCounts:
 
     outcomes: dict[str, int] = attrs.Factory(lambda: dict.fromkeys(OUTCOMES, 0))
     """Replies by outcome; those of runs that did not start count as failures."""
+    refused: int = 0
+    """Items whose arguments are not allowed; they are among the failures."""
     aborted: int = 0
     """Runs that ended without a reply, because the backend stopped."""
     kills: Counter[tuple[KillReason, str]] = attrs.Factory(Counter)
@@ -96,6 +112,8 @@ class Runner:
             env=self._guard.marked(dict(os.environb)),
         )
         self._kill_grace_s = settings.kill_grace_s
+        self._at_once: Sequence[str] | None = None
+        """The last arguments that took no time: they come again, and are not looked at again."""
         # Starting a program stalls the event loop. Where many start at once, they pass this one
         # by one, and the loop looks after its other tasks between them.
         self._turnstile = trio.Lock()
@@ -110,6 +128,27 @@ class Runner:
         traceback: TracebackType | None,
     ) -> None:
         await self._guard.aclose()
+
+    def run_at_once(self, args: Sequence[str], slot: Slot) -> Reply | None:
+        """Run what takes no time, the built-in sleep of zero seconds; None if it is not that.
+
+        It is what the cost of everything around a workload is measured with. A task for it, as
+        for each run, would cost more than all else that this side does for an item.
+        """
+        started = trio.current_time()
+        if args != self._at_once and not self._takes_no_time(args, slot):
+            return None
+        self._at_once = args
+        return self._counted(SUCCESS, Reply(runtime_s=trio.current_time() - started), slot)
+
+    def _takes_no_time(self, args: Sequence[str], slot: Slot) -> bool:
+        workload = self.settings.workload
+        if not workload.built_in:
+            return False
+        try:
+            return sleep.seconds(self._arguments(args, slot)) == 0
+        except CannotRunError:
+            return False
 
     async def run(
         self,
@@ -136,12 +175,18 @@ class Runner:
             end = await self._run(args, self._effective_limit_s(limit_s), slot, cancel)
         except CannotRunError as exc:
             await trio.lowlevel.checkpoint()
+            if isinstance(exc, NotAllowedError):
+                self.counts.refused += 1
+                log.warning("item refused", why=str(exc))
             outcome, reply = FAILURE, Reply(error=printable(str(exc)), retcode=exc.retcode)
         except BaseException:
             self.counts.aborted += 1
             raise
         else:
             outcome, reply = end.outcome(), end.reply()
+        return self._counted(outcome, reply, slot)
+
+    def _counted(self, outcome: str, reply: Reply, slot: Slot) -> Reply:
         reply.node, reply.pod = self.settings.node, self.settings.pod
         reply.device = slot.name
         self.counts.outcomes[outcome] += 1
@@ -169,8 +214,7 @@ class Runner:
     async def _run(
         self, args: Sequence[str], limit_s: float, slot: Slot, cancel: trio.Event | None
     ) -> RunEnd:
-        workload = self.settings.workload
-        args = workload.arguments(() if self.settings.ignore_args else args, slot.path)
+        workload, args = self.settings.workload, self._arguments(args, slot)
         if workload.built_in:
             return await sleep.sleep(sleep.seconds(args), limit_s, cancel)
         async with self._turnstile:
@@ -190,6 +234,13 @@ class Runner:
         if self.settings.output == "tail":
             _log_tails(end, slot)
         return end
+
+    def _arguments(self, args: Sequence[str], slot: Slot) -> list[str]:
+        if self.settings.allowed_args is not None:
+            self.settings.allowed_args.check(args)
+        return self.settings.workload.arguments(
+            () if self.settings.ignore_args else args, slot.path
+        )
 
     def _count_kill(self, reason: KillReason, signum: signal.Signals) -> None:
         self.counts.kills[reason, signal_name(signum)] += 1

@@ -8,6 +8,8 @@ import attrs
 import structlog
 import trio
 
+from scalab.access.access import Access
+from scalab.access.tokens import Role
 from scalab.errors import ScalabError
 from scalab.runtime.net import open_listeners
 from scalab.runtime.reconnect import Connector
@@ -72,8 +74,10 @@ async def run_backend(
         task_status: Told before the first connection.
 
     Raises:
-        ConfigError: The metrics can't be listened for.
+        ConfigError: The metrics can't be listened for, or a file of tokens or TLS can't be used.
     """
+    roles: tuple[Role, ...] = () if settings.classic else ("worker",)
+    access = Access(settings.access, *roles, clock=trio.current_time)
     slots = find_devices(settings.glob, settings.slots)
     if settings.glob and not slots[0].path:
         log.warning("no file matches: arguments with FILENAME will fail", glob=settings.glob)
@@ -82,7 +86,11 @@ async def run_backend(
         worker: Worker = kind(settings, runner, slots, stop)
         result.counts = runner.counts
         connector = Connector(
-            settings.frontend, stop, settings.connect_timeout_s, settings.reconnect_timeout_s
+            settings.frontend,
+            stop,
+            settings.connect_timeout_s,
+            settings.reconnect_timeout_s,
+            access,
         )
         devices = ",".join(dict.fromkeys(s.name for s in slots if s.name))
         log.info(
@@ -94,7 +102,9 @@ async def run_backend(
         async with trio.open_nursery() as nursery:
             if settings.metrics_addr is not None:
                 listeners = await open_listeners(settings.metrics_addr, "metrics")
-                pages = Pages(runner.counts, len(slots), lambda: worker.busy, lambda: worker.ready)
+                pages = Pages(
+                    runner.counts, len(slots), lambda: worker.busy, lambda: worker.ready, access
+                )
                 await nursery.start(serve_metrics, pages, listeners)
             nursery.start_soon(kill_at_second_signal, runner, stop)
             nursery.start_soon(reap_orphans, runner.children)

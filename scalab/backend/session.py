@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from functools import partial
 
 import attrs
@@ -10,6 +11,7 @@ import structlog
 import trio
 
 from scalab.errors import UnreachableError
+from scalab.protocol.errors import ProtocolError
 from scalab.protocol.messages import (
     VERSION,
     Cancel,
@@ -19,6 +21,7 @@ from scalab.protocol.messages import (
     Hello,
     Pull,
     Release,
+    Reply,
     WorkItem,
 )
 from scalab.protocol.text import printable
@@ -63,7 +66,7 @@ class SessionWorker:
         self._resting = False
         self._rests = 0
         self._welcomed = False
-        self._delays = backoff_delays(settings.backoff_s, settings.backoff_max_s)
+        self._delays: Iterator[float] | None = None
 
     @property
     def busy(self) -> int:
@@ -150,12 +153,21 @@ class SessionWorker:
                 self._rest(link)
 
     def _start(self, link: Link, item: WorkItem) -> None:
+        if item.id in self._running:
+            text = f"Id {printable(repr(item.id), 40)} names an item that runs already"
+            raise ProtocolError("unexpected", text)
         if not self._free:  # more than we have slots for; a frontend of ours doesn't
             link.peer.send(Release(item.id))
             return
-        self._delays = backoff_delays(self._settings.backoff_s, self._settings.backoff_max_s)
+        self._delays = None
+        slot = self._free.popleft()
+        reply = self._runner.run_at_once(item.args, slot)
+        if reply is not None:
+            self._free.append(slot)
+            self._reply(link, item, reply)
+            return
         run = self._running[item.id] = _Run()
-        link.start_soon(self._work, link, item, self._free.popleft(), run)
+        link.start_soon(self._work, link, item, slot, run)
 
     async def _work(self, link: Link, item: WorkItem, slot: Slot, run: _Run) -> None:
         """Run one item, and reply."""
@@ -167,12 +179,17 @@ class SessionWorker:
             self._ended.set()
         if run.released:
             link.peer.send(Release(item.id))
+            if self._resting:
+                self._pull(link)
         else:
-            # Where we are, the hello has said.
-            reply.id, reply.node, reply.pod = item.id, "", ""
-            if self._settings.verbose:
-                log.debug("to frontend", message=printable(repr(reply), 1500))
-            link.peer.send(reply)
+            self._reply(link, item, reply)
+
+    def _reply(self, link: Link, item: WorkItem, reply: Reply) -> None:
+        # Where we are, the hello has said.
+        reply.id, reply.node, reply.pod = item.id, "", ""
+        if self._settings.verbose:
+            log.debug("to frontend", message=printable(repr(reply), 1500))
+        link.peer.send(reply)
         if self._resting:
             self._pull(link)
 
@@ -187,7 +204,10 @@ class SessionWorker:
                 log.info("queue is empty", queue=self._settings.queue)
                 self._stop.requested.set()
         else:
-            link.start_soon(self._pull_later, link, next(self._delays), self._rests)
+            settings = self._settings
+            delays = self._delays or backoff_delays(settings.backoff_s, settings.backoff_max_s)
+            self._delays = delays
+            link.start_soon(self._pull_later, link, next(delays), self._rests)
 
     async def _pull_later(self, link: Link, delay_s: float, rest: int) -> None:
         await trio.sleep(delay_s)

@@ -6,6 +6,7 @@ from typing import Literal
 
 import attrs
 
+from scalab.access.settings import AccessSettings
 from scalab.errors import ConfigError
 from scalab.runtime.net import Address
 
@@ -37,6 +38,7 @@ class BackendSettings:
     connect_timeout_s: float = 5.0
     reconnect_timeout_s: float = 300.0
     metrics_addr: Address | None = None
+    access: AccessSettings = attrs.Factory(AccessSettings)
     verbose: bool = False
 
     def __attrs_post_init__(self) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from scalab.backend.command import Workload
 from scalab.backend.devices import Slot
+from scalab.backend.policy import ArgumentPolicy
 from scalab.backend.runner import Runner, RunnerSettings
 from scalab.errors import ConfigError
 from scalab.protocol.messages import Reply
@@ -363,3 +365,29 @@ async def test_ctrl_c_reaches_no_workload(reports: Reports) -> None:
         assert os.getpgid(pid) != os.getpgid(0)
         assert os.getsid(pid) != os.getsid(0)
         nursery.cancel_scope.cancel()
+
+
+async def test_work_that_takes_no_time_needs_no_task(sleeper: Runner) -> None:
+    for args in (["0"], ["0"], ["0", "0.0"], ["0"]):
+        reply = sleeper.run_at_once(args, SLOT)
+        assert reply is not None
+        assert (reply.error, reply.retcode, reply.device) == ("", 0, SLOT.name)
+    assert sleeper.counts.outcomes["success"] == 4
+
+
+@pytest.mark.parametrize("args", [["0.001"], ["x"], [], ["0", "1"], ["FILENAME"], ["\0"]])
+async def test_whatever_takes_time_or_is_wrong_does(sleeper: Runner, args: list[str]) -> None:
+    assert sleeper.run_at_once(["0"], SLOT) is not None
+    assert sleeper.run_at_once(args, SLOT) is None
+
+
+async def test_a_program_takes_time_whatever_it_is() -> None:
+    workload = Workload.parse([sys.executable])
+    async with Runner(RunnerSettings(workload=workload)) as runner:
+        assert runner.run_at_once(["0"], SLOT) is None
+
+
+async def test_arguments_that_are_not_allowed_take_the_long_way() -> None:
+    settings = RunnerSettings(workload=SLEEP, allowed_args=ArgumentPolicy(["1"]))
+    async with Runner(settings) as runner:
+        assert runner.run_at_once(["0"], SLOT) is None
