@@ -22,8 +22,8 @@ from scalab.protocol.messages import (
 from scalab.protocol.session import Session, State
 from scalab.queueing.dispatch import RejectedError
 from scalab.queueing.item import Item, State as ItemState
-from scalab.runtime.net import close_politely
 from scalab.runtime.peer import Peer
+from scalab.runtime.streams import Stream, close_politely
 
 from .hub import Hub
 from .opening import Port, address_of, reject_rest, send_last
@@ -47,7 +47,7 @@ class _ClassicClient:
         self.waiting.cancel(reason="the reply is there")
 
 
-async def _serve_classic(hub: Hub, stream: trio.SocketStream, fields: dict[str, Any]) -> None:
+async def _serve_classic(hub: Hub, stream: Stream, fields: dict[str, Any]) -> None:
     request = decode_classic(fields, Request)
     dispatcher, verbose = hub.dispatcher, hub.settings.verbose
     if verbose:
@@ -71,7 +71,7 @@ async def _serve_classic(hub: Hub, stream: trio.SocketStream, fields: dict[str, 
         await stream.send_all(encode_classic(client.reply))
 
 
-async def _until_gone(stream: trio.SocketStream) -> None:
+async def _until_gone(stream: Stream) -> None:
     """Wait until the client closes: having sent its request, it has nothing more to say."""
     try:
         while data := bytes(await stream.receive_some(1024)):
@@ -86,13 +86,19 @@ async def _until_gone(stream: trio.SocketStream) -> None:
 class _SessionClient:
     """A client's end of a session: which of its requests are on their way."""
 
-    def __init__(self, hub: Hub, peer: Peer, name: str, address: str) -> None:
+    def __init__(self, hub: Hub, peer: Peer, hello: Hello, address: str) -> None:
         self._hub = hub
         self._peer = peer
         self.items: dict[str, Item] = {}
-        self.name = name
+        self.name = hello.pod or hello.node
+        self.run = hello.run
+        self.session = hello.session
         self.address = address
         self.since = trio.current_time()
+
+    def close(self) -> None:
+        """Say goodbye, after what was said before."""
+        self._peer.close()
 
     def answer(self, item: Item, reply: Reply) -> None:
         """Pass a reply on."""
@@ -138,9 +144,9 @@ class _SessionClient:
         self._peer.send_line(encode_frame(reply))
 
 
-async def _serve_session(hub: Hub, stream: trio.SocketStream, hello: Hello, rest: bytes) -> None:
-    peer = Peer(stream, Session("client", State.OPEN, rest))
-    client = _SessionClient(hub, peer, hello.pod or hello.node, address_of(stream))
+async def _serve_session(hub: Hub, stream: Stream, hello: Hello, rest: bytes) -> None:
+    peer = Peer(stream, Session("client", State.OPEN, rest), hub.batch)
+    client = _SessionClient(hub, peer, hello, address_of(stream))
     if hub.settings.verbose:
         hub.trace("from client", (hello,))
     peer.send(Welcome(VERSION, hub.settings.heartbeat_s, "scalab"))

@@ -27,6 +27,7 @@ from scalab.queueing.queue import Queue
 from scalab.runtime.lag import LAG_BUCKETS_S, LagMonitor
 
 from .hub import Hub
+from .storemetrics import store_metrics
 
 _BOUNDS = tuple(map(floatToGoString, (*BUCKETS_S, inf)))
 _LAG_BOUNDS = tuple(map(floatToGoString, (*LAG_BUCKETS_S, inf)))
@@ -46,6 +47,8 @@ class FrontendCollector(Collector):
         yield from _counts(queues, self._hub.dispatcher.unknown_queue)
         yield from _durations(queues)
         yield from self._process()
+        if self._hub.engine is not None:
+            yield from store_metrics(self._hub.engine)
         if not self._hub.settings.interval_s:
             for queue in queues:
                 queue.counters.reset_maxima()
@@ -61,8 +64,9 @@ class FrontendCollector(Collector):
             ever.add_metric([role], hub.connections_total[role])
         yield now
         yield ever
-        refused = _counter("scalab_connections_refused", "Connections over the limit")
-        refused.add_metric([], hub.connections_refused)
+        refused = _counter("scalab_connections_refused", "Connections over a limit", "limit")
+        for limit, count in hub.admission.refused.items():
+            refused.add_metric([limit], count)
         yield refused
         errors = _counter("scalab_protocol_errors", "What peers got wrong", "reason")
         for reason, count in hub.protocol_errors.items():

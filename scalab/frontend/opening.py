@@ -8,14 +8,29 @@ from typing import Any
 import attrs
 import trio
 
-from scalab.protocol.codec import encode_frame, frame_from
+from scalab.access.access import refusal
+from scalab.access.tokens import Role as TokenRole
+from scalab.protocol.codec import encode_frame, encode_turned_away, frame_from
 from scalab.protocol.errors import ProtocolError
 from scalab.protocol.framing import ObjectReader
 from scalab.protocol.messages import Hello, Refusal
 from scalab.protocol.session import Role, check_hello
-from scalab.runtime.net import Address, close_politely
+from scalab.runtime.net import Address
+from scalab.runtime.streams import (
+    TLS_BEGINS,
+    Stream,
+    TlsError,
+    close_politely,
+    start_tls,
+    transport_of,
+)
 
 from .hub import Hub
+
+TOKEN_ROLES: dict[Role, TokenRole] = {"client": "client", "backend": "worker"}
+"""What a token has to be good for, by port."""
+TURN_AWAY_AT_ONCE = 32
+"""Peers that are told at a time why they are turned away."""
 
 
 @attrs.frozen
@@ -23,14 +38,21 @@ class Port:
     """How one of the two ports serves its peers."""
 
     role: Role
-    serve_classic: Callable[[Hub, trio.SocketStream, dict[str, Any]], Awaitable[None]]
-    serve_session: Callable[[Hub, trio.SocketStream, Hello, bytes], Awaitable[None]]
+    serve_classic: Callable[[Hub, Stream, dict[str, Any]], Awaitable[None]]
+    serve_session: Callable[[Hub, Stream, Hello, bytes], Awaitable[None]]
     classic_error: Callable[[str], bytes]
     """An error in the form that a classic peer of this port understands."""
 
 
-async def serve_peer(hub: Hub, stream: trio.SocketStream, port: Port) -> None:
+class NotLetInError(Exception):
+    """Says to a peer why it is not let in."""
+
+
+async def serve_peer(hub: Hub, transport: trio.SocketStream, port: Port) -> None:
     """Serve one connection until it ends; an error of the peer is its own to read."""
+    stream = await _secure(hub, transport, port)
+    if stream is None:
+        return
     encode_error = port.classic_error
     try:
         opening = await _read_opening(stream, hub.settings.opening_deadline_s)
@@ -41,14 +63,59 @@ async def serve_peer(hub: Hub, stream: trio.SocketStream, port: Port) -> None:
             encode_error = _refusal
             hello = frame_from(fields)
             assert isinstance(hello, Hello)  # noqa: S101 - its Kind says so
+            _let_in(hub, port, hello.token)
             check_hello(hello, port.role)
             await port.serve_session(hub, stream, hello, rest.lstrip(b"\r\n"))
         else:
+            _let_in_classic(hub, port)
             reject_rest(rest)
             await port.serve_classic(hub, stream, fields)
     except ProtocolError as exc:
         hub.protocol_error(port.role, exc, address=address_of(stream))
         await send_last(stream, encode_error(str(exc)))
+    except NotLetInError as exc:
+        hub.not_let_in(port.role, str(exc), address_of(stream))
+        await send_last(stream, encode_error(str(exc)))
+
+
+async def _secure(hub: Hub, transport: trio.SocketStream, port: Port) -> Stream | None:
+    """Return the connection to speak on, with TLS if that is asked for; None if there is none."""
+    context = hub.access.for_peers()
+    if context is None:
+        return transport
+    address = address_of(transport)
+    try:
+        return await start_tls(
+            transport, context, "server", deadline_s=hub.settings.opening_deadline_s
+        )
+    except TlsError as exc:
+        hub.access.failed(TOKEN_ROLES[port.role], "tls")
+        hub.not_let_in(port.role, str(exc), address)
+        return None
+
+
+def _let_in(hub: Hub, port: Port, token: str) -> None:
+    """Check a token, before anything else of the hello has an effect.
+
+    Raises:
+        NotLetInError: It is no good.
+    """
+    role = TOKEN_ROLES[port.role]
+    problem = hub.access.refuses(token, role)
+    if problem is not None:
+        raise NotLetInError(refusal(problem, role))
+
+
+def _let_in_classic(hub: Hub, port: Port) -> None:
+    """Let a classic peer in, which can't present a token, if TLS has seen its certificate.
+
+    Raises:
+        NotLetInError: There are tokens, and no certificate is asked for.
+    """
+    if hub.access.needs_token and not hub.access.needs_certificate:
+        hub.access.failed(TOKEN_ROLES[port.role], "missing")
+        text = f"a token is needed, which a classic {port.role} can't present: see --tls-client-ca"
+        raise NotLetInError(text)
 
 
 def _refusal(text: str) -> bytes:
@@ -56,7 +123,7 @@ def _refusal(text: str) -> bytes:
 
 
 async def _read_opening(
-    stream: trio.SocketStream, deadline_s: float
+    stream: Stream, deadline_s: float
 ) -> tuple[dict[str, Any], bytes] | None:
     """Read the first message of a connection, and what came after it.
 
@@ -69,6 +136,9 @@ async def _read_opening(
     reader = ObjectReader()
     with trio.move_on_after(deadline_s):
         while data := bytes(await stream.receive_some(4096)):
+            if data.startswith(TLS_BEGINS):
+                text = "this port speaks no TLS: connect without it, or start it with --tls-cert"
+                raise ProtocolError("malformed", text)
             fields = reader.feed(data)
             if fields is not None:
                 return fields, reader.rest
@@ -78,13 +148,32 @@ async def _read_opening(
     raise ProtocolError("incomplete", f"{what} within {deadline_s:g} s of connecting")
 
 
-def address_of(stream: trio.SocketStream) -> str:
-    """Return where a connection comes from."""
+def peer_of(stream: Stream) -> Address | None:
+    """Return where a connection comes from, if it is still there."""
     try:
-        name = stream.socket.getpeername()
+        name = transport_of(stream).socket.getpeername()
     except OSError:  # it is gone
-        return ""
-    return str(Address(*name[:2])) if isinstance(name, tuple) else ""
+        return None
+    return Address(*name[:2]) if isinstance(name, tuple) else None
+
+
+def address_of(stream: Stream) -> str:
+    """Return where a connection comes from, "" if it is gone."""
+    return str(peer_of(stream) or "")
+
+
+async def turn_away(hub: Hub, stream: trio.SocketStream, why: str) -> None:
+    """Tell a peer of whatever kind, which has not said that yet, why it can't stay.
+
+    Of a flood most are told nothing: those who wait for the word to be read hold a file each.
+    """
+    if hub.turning_away >= TURN_AWAY_AT_ONCE:
+        return
+    hub.turning_away += 1
+    try:
+        await send_last(stream, encode_turned_away(why))
+    finally:
+        hub.turning_away -= 1
 
 
 def reject_rest(rest: bytes) -> None:
@@ -93,7 +182,7 @@ def reject_rest(rest: bytes) -> None:
         raise ProtocolError("malformed", "unexpected bytes after the message")
 
 
-async def send_last(stream: trio.SocketStream, message: bytes) -> None:
+async def send_last(stream: Stream, message: bytes) -> None:
     """Send one last message to a peer that may be gone, and close."""
     try:
         with trio.move_on_after(1.0):

@@ -10,6 +10,8 @@ import orjson
 import trio
 
 from scalab.queueing.queue import Queue
+from scalab.runtime.guard import Guard
+from scalab.runtime.hosts import Hosts
 from scalab.runtime.http import HttpServer
 from scalab.runtime.lag import LagMonitor
 from scalab.runtime.metrics import make_registry, metrics_handler
@@ -20,11 +22,14 @@ from .hub import Hub
 from .metrics import FrontendCollector
 from .overview import Only
 from .page import backend_json, client_json, render_page, render_panels
-from .seen import Backend, Client
+from .seen import Backend, Client, QueueSeen
 from .snapshot import Snapshot, in_slices, take_snapshot
 
 REST = 10
 """A snapshot serves for so many times the time that it took: taking them takes a tenth at most."""
+
+AWAY_S = 3.0
+"""A frontend whose store has been away for so long sends no new peers to itself."""
 
 _A = TypeVar("_A")
 
@@ -41,6 +46,8 @@ async def serve_pages(  # noqa: ASYNC128 - the server tells task_status
     def ready(_request: Request) -> Response:
         if hub.dispatcher.draining:
             return Response.text("draining", 503)
+        if hub.engine is not None and hub.engine.away_s(trio.current_time()) > AWAY_S:
+            return Response.text(f"the store is away: {hub.engine.reason}", 503)
         return Response.text("ok")
 
     history = History(list(hub.dispatcher.queues.values()))
@@ -49,7 +56,7 @@ async def serve_pages(  # noqa: ASYNC128 - the server tells task_status
         {
             "/": shown.page(render_page),
             "/panels": shown.page(render_panels),
-            "/metrics": metrics_handler(make_registry(FrontendCollector(hub, lag))),
+            "/metrics": metrics_handler(make_registry(FrontendCollector(hub, lag), hub.access)),
             "/livez": lambda _request: Response.text("ok"),
             "/readyz": ready,
             "/api/queues": lambda _request: Response.json(_queues(hub)),
@@ -59,7 +66,9 @@ async def serve_pages(  # noqa: ASYNC128 - the server tells task_status
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(history.run)
-        await HttpServer(router).serve(listeners, task_status=task_status)
+        hosts = Hosts(hub.settings.allow_hosts)
+        server = HttpServer(router, hosts=hosts, guard=Guard(hub.access))
+        await server.serve(listeners, task_status=task_status)
 
 
 class _Kept(Generic[_A]):
@@ -154,17 +163,21 @@ def _queues(hub: Hub) -> dict[str, Any]:
 
 
 def _queue(queue: Queue, now: float) -> dict[str, Any]:
-    """Describe a queue; ``demand`` is what an autoscaler should follow."""
-    head = queue.waiting.head()
+    """Describe a queue; ``demand`` is what an autoscaler should follow.
+
+    Of a shared queue, what waits and runs is that of all frontends; all else is ours alone.
+    """
+    seen = QueueSeen.of(queue, now)
     return {
-        "waiting": len(queue.waiting),
-        "running": queue.running,
-        "demand": len(queue.waiting) + queue.running,
+        "waiting": seen.waiting,
+        "running": seen.running,
+        "demand": seen.waiting + seen.running,
         "limit": queue.limit,
-        "oldest_wait_s": round(now - head.accepted_at, 3) if head else 0.0,
+        "oldest_wait_s": round(seen.oldest_wait_s, 3),
         "slots": queue.slots(),
         "accepted": queue.counters.accepted,
         "completed": queue.counters.completed,
         "rejected": queue.counters.rejected,
         "redelivered": queue.counters.redelivered,
+        **({} if seen.frontends is None else {"frontends": seen.frontends}),
     }

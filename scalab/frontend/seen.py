@@ -160,9 +160,12 @@ class QueueSeen:
     name: str
     waiting: int
     running: int
+    """Like what waits, over all frontends that share the queue."""
     limit: int
     """Most items that may wait; 0 = unlimited."""
     oldest_wait_s: float
+    frontends: int | None
+    """How many share it; None = it is ours alone."""
     accepted: int
     completed: Mapping[str, int]
     rejected: Mapping[str, int]
@@ -171,13 +174,15 @@ class QueueSeen:
     @classmethod
     def of(cls, queue: Queue, now: float) -> QueueSeen:
         """Copy a queue."""
-        head, counters = queue.waiting.head(), queue.counters
+        head, counters, shared = queue.waiting.head(), queue.counters, queue.shared
+        oldest_wait_s = now - head.accepted_at if head else 0.0
         return cls(
             name=queue.name,
-            waiting=len(queue.waiting),
-            running=queue.running,
+            waiting=len(queue.waiting) + (shared.waiting if shared else 0),
+            running=shared.running if shared else queue.running,
             limit=queue.limit,
-            oldest_wait_s=now - head.accepted_at if head else 0.0,
+            oldest_wait_s=max(oldest_wait_s, shared.oldest_s) if shared else oldest_wait_s,
+            frontends=shared.frontends if shared else None,
             accepted=counters.accepted,
             completed=dict(counters.completed),
             rejected=dict(counters.rejected),

@@ -27,7 +27,7 @@ from scalab.runtime.service import Stop
 
 from .clients import CLIENT_PORT
 from .hub import Hub
-from .opening import Port, serve_peer
+from .opening import Port, peer_of, serve_peer, turn_away
 from .pages import serve_pages
 from .settings import FrontendSettings
 from .statslog import log_statistics
@@ -63,9 +63,11 @@ async def serve(
         task_status: Told where we listen, once all three listeners answer.
 
     Raises:
-        ConfigError: An address can't be listened on.
+        ConfigError: An address can't be listened on, or the store refuses us for good.
     """
     hub = Hub(settings)
+    if hub.engine is not None:
+        await hub.engine.check()
     lag = LagMonitor()
     clients, workers, pages = await _listen(settings)
     bound = Bound(bound_address(clients), bound_address(workers), bound_address(pages))
@@ -74,6 +76,8 @@ async def serve(
         service.start_soon(keep_alive, lambda: hub.peers, settings.heartbeat_s)
         if settings.interval_s:
             service.start_soon(log_statistics, hub)
+        if hub.engine is not None:
+            service.start_soon(hub.engine.run)
         await service.start(serve_pages, hub, lag, pages)
         async with trio.open_nursery() as connections:
             accepting = trio.CancelScope()
@@ -81,13 +85,15 @@ async def serve(
             connections.start_soon(_accept, hub, ports, accepting, connections)
             log.info(
                 "frontend is ready", queues=",".join(settings.queues), clients=bound.clients,
-                backends=bound.workers, metrics=f"http://{bound.metrics}/metrics",
+                backends=bound.workers, metrics=f"{hub.access.scheme}://{bound.metrics}/metrics",
             )  # fmt: skip
             task_status.started(bound)
             await stop.requested.wait()
             accepting.cancel(reason="draining")
             await _drain(hub)
             connections.cancel_scope.cancel(reason="drained")
+        if hub.engine is not None:
+            await hub.engine.close()
         service.cancel_scope.cancel(reason="served")
     _log_totals(hub)
 
@@ -126,8 +132,11 @@ async def _serve_connection(hub: Hub, port: Port, stream: trio.SocketStream) -> 
     """Serve one peer; whatever goes wrong with it, the service goes on."""
     try:
         async with stream:
-            with hub.connection(port.role) as admitted:
-                if admitted:
+            with hub.connection(port.role, peer_of(stream)) as refusal:
+                if refusal:
+                    if hub.access.scheme == "http":  # else nobody could read it
+                        await turn_away(hub, stream, refusal)
+                else:
                     await serve_peer(hub, stream, port)
     except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
         log.debug("connection lost", role=port.role, error=str(exc))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import attrs
 
+from scalab.access.settings import AccessSettings
 from scalab.errors import ConfigError
 from scalab.queueing.dispatch import OnClientGone
 from scalab.runtime.net import Address
+from scalab.sharedqueue.settings import StoreSettings
 
 MAX_QUEUE_NAME = 64
 DEFAULT_CLIENT_ADDR = Address("localhost", 9997)
@@ -22,6 +24,8 @@ class FrontendSettings:
     client_addr: Address = DEFAULT_CLIENT_ADDR
     worker_addr: Address = DEFAULT_WORKER_ADDR
     metrics_addr: Address = DEFAULT_METRICS_ADDR
+    allow_hosts: tuple[str, ...] = ()
+    """Further names under which browsers may ask for the page."""
     queue_max: int = 0
     """Most items that may wait in a queue; 0 = unlimited."""
     interval_s: float = 0.0
@@ -34,6 +38,11 @@ class FrontendSettings:
     opening_deadline_s: float = 5.0
     """Time that a new connection has to say what it wants."""
     max_connections: int = 20000
+    connections_per_address: int = 0
+    """Most connections of one peer address; 0 = unlimited."""
+    access: AccessSettings = attrs.Factory(AccessSettings)
+    store: StoreSettings | None = None
+    """Where the queues are if other frontends have them, too; None = in memory."""
     verbose: bool = False
     """Log every message."""
 

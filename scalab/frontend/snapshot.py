@@ -94,7 +94,7 @@ async def take_snapshot(hub: Hub, history: History, lag: LagMonitor) -> Snapshot
         sessions=len(hub.clients),
         classic_clients=hub.connections["client"] - len(hub.clients),
         unknown_queue=hub.dispatcher.unknown_queue,
-        connections_refused=hub.connections_refused,
+        connections_refused=sum(hub.admission.refused.values()),
         protocol_errors=sum(hub.protocol_errors.values()),
         troubles=[TroubleSeen.of(trouble, now) for trouble in hub.troubles],
         lag_mean_s=lag.sum_s / timers if timers else 0.0,

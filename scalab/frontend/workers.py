@@ -29,8 +29,8 @@ from scalab.queueing.counters import LossReason
 from scalab.queueing.dispatch import RejectedError
 from scalab.queueing.item import Item, State as ItemState
 from scalab.queueing.worker import Worker
-from scalab.runtime.net import close_politely
 from scalab.runtime.peer import Peer
+from scalab.runtime.streams import Stream, close_politely
 
 from .hub import Hub, log
 from .opening import Port, address_of, reject_rest, send_last
@@ -52,24 +52,30 @@ def _detach(hub: Hub, worker: Worker, reason: LossReason) -> None:
 
 # --- classic -----------------------------------------------------------------------------------
 
+ASK_S = 2.0
+"""A queue in a store that has not answered for so long counts as empty."""
+
 
 class _ClassicWorker:
     """Is handed one item at most; what it runs can't be cancelled."""
 
     def __init__(self) -> None:
         self.item: Item | None = None
+        self.answered = trio.Event()
+        """Set with the item, or when there is none."""
 
     def hand(self, item: Item) -> None:
         self.item = item
+        self.answered.set()
 
     def cancel(self, item: Item) -> None:
         pass
 
     def empty(self) -> None:
-        pass
+        self.answered.set()
 
 
-async def _serve_classic(hub: Hub, stream: trio.SocketStream, fields: dict[str, Any]) -> None:
+async def _serve_classic(hub: Hub, stream: Stream, fields: dict[str, Any]) -> None:
     request = decode_classic(fields, WorkRequest)
     dispatcher = hub.dispatcher
     if hub.settings.verbose:
@@ -83,7 +89,11 @@ async def _serve_classic(hub: Hub, stream: trio.SocketStream, fields: dict[str, 
         return
     reason: LossReason = "disconnect"
     try:
+        if not port.answered.is_set():  # others have to be asked
+            with trio.move_on_after(ASK_S):
+                await port.answered.wait()
         if port.item is None:
+            dispatcher.retire(worker)
             text = f"queue '{worker.queue.name}' is empty"
             await stream.send_all(encode_classic(WorkItem(error=text, empty=True)))
             return
@@ -103,7 +113,7 @@ async def _serve_classic(hub: Hub, stream: trio.SocketStream, fields: dict[str, 
         _detach(hub, worker, reason)
 
 
-async def _read_reply(stream: trio.SocketStream) -> Reply:
+async def _read_reply(stream: Stream) -> Reply:
     """Wait for as long as the workload runs.
 
     Raises:
@@ -170,11 +180,11 @@ class _SessionWorker:
             raise ProtocolError("unexpected", f"Id {token[:40]!r} is no item that you run")
 
 
-async def _serve_session(hub: Hub, stream: trio.SocketStream, hello: Hello, rest: bytes) -> None:
+async def _serve_session(hub: Hub, stream: Stream, hello: Hello, rest: bytes) -> None:
     dispatcher = hub.dispatcher
     if hub.settings.verbose:
         hub.trace("from backend", (hello,))
-    peer = Peer(stream, Session("backend", State.OPEN, rest))
+    peer = Peer(stream, Session("backend", State.OPEN, rest), hub.batch)
     port = _SessionWorker(hub, peer)
     peer.send(Welcome(VERSION, hub.settings.heartbeat_s, "scalab"))
     try:

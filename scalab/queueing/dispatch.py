@@ -201,8 +201,8 @@ class Dispatcher:
         item = worker.running.pop(token, None)
         if item is not None:
             self._take_back(item, "release", now)
-            self._offer(worker, now)
             self._match(item.queue, now)
+            self._offer(worker, now)
         return item
 
     def retire(self, worker: Worker) -> None:
@@ -238,6 +238,12 @@ class Dispatcher:
                 reply = Reply(error="frontend is shutting down", retcode=1, retry=True)
                 self._drop(item, CANCELLED, reply, now)
 
+    def give_up(self, now: float) -> None:
+        """Wait for nothing any more: answer the clients of what still runs."""
+        for queue in self.queues.values():
+            for worker in list(queue.workers):
+                self.detach(worker, "release", now)
+
     @property
     def running(self) -> int:
         """Items that backends have, over all queues."""
@@ -270,11 +276,14 @@ class Dispatcher:
     def _offer(self, worker: Worker, now: float) -> None:
         """Enter a worker's free slots among the idle ones, or tell it that nothing waits."""
         queue = worker.queue
-        if worker.free <= 0:
+        # What waits is this worker's to take: nobody else has a free slot then.
+        while (free := worker.free) > 0 and queue.waiting:
+            self._hand(queue.waiting.pop(), worker, now)
+        if free <= 0:
             return
-        queue.idle[worker] = None
-        self._match(queue, now)
-        if not worker.wait and worker.free > 0:
+        if worker.wait:
+            queue.idle[worker] = None
+        else:
             worker.resting = True
             queue.idle.pop(worker, None)
             worker.port.empty()

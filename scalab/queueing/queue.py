@@ -11,6 +11,17 @@ from .waiting import WaitingLine
 from .worker import Worker
 
 
+@attrs.frozen
+class Shared:
+    """A queue over all the frontends that share it, as it was a moment ago."""
+
+    waiting: int
+    running: int
+    oldest_s: float
+    """How long the head of the line has waited."""
+    frontends: int
+
+
 @attrs.define(eq=False)
 class Queue:
     """The state of a queue; only the dispatcher changes it."""
@@ -24,6 +35,8 @@ class Queue:
     idle: OrderedDict[Worker, None] = attrs.Factory(OrderedDict)
     """Workers with a free slot; whoever came, or was handed an item, last stands at the end."""
     counters: Counters = attrs.Factory(Counters)
+    shared: Shared | None = None
+    """If other frontends have this queue, too; all else here is ours alone."""
 
     def slots(self) -> dict[str, int]:
         """Count the backends' slots by what they do."""

@@ -27,6 +27,9 @@ class WaitingLine:
     def __len__(self) -> int:
         return len(self._returned) + len(self._fresh)
 
+    def __bool__(self) -> bool:
+        return bool(self._fresh or self._returned)
+
     def __iter__(self) -> Iterator[Item]:
         yield from self._returned
         yield from self._fresh.values()

@@ -23,8 +23,10 @@ import trio
 
 from scalab.protocol.text import printable
 
-from .net import close_politely
+from .guard import Guard
+from .hosts import Hosts
 from .routing import TEXT, HttpError, Request, Response, Router, Stream
+from .streams import TLS_BEGINS, close_politely
 
 METHODS = ("GET", "HEAD")
 LINGER_S = 0.5
@@ -64,6 +66,8 @@ class HttpServer:
     Args:
         router: Answers the requests.
         limits: On sizes, times and connections.
+        hosts: Under which names browsers may ask.
+        guard: Who may ask for what.
         idle: Entered around every wait that may last for ever: for the next request, and for a
             streamed response. What it cancels ends that connection in good order, so a draining
             service gets rid of those that merely idle.
@@ -82,10 +86,14 @@ class HttpServer:
         router: Router,
         *,
         limits: HttpLimits | None = None,
+        hosts: Hosts | None = None,
+        guard: Guard | None = None,
         idle: Callable[[], AbstractContextManager[object]] = nullcontext,
         log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> None:
         self.limits = limits or HttpLimits()
+        self.hosts = hosts or Hosts()
+        self.guard = guard or Guard()
         self.idle = idle
         self.log: structlog.typing.FilteringBoundLogger = log or structlog.get_logger()
         self.responses: Counter[int] = Counter()
@@ -119,7 +127,7 @@ class HttpServer:
         try:
             # Those turned away need a moment too, to read why; there must not be many of them.
             if self.connections <= 2 * self.limits.connections:
-                await _Connection(self, stream).run(admitted=self._admit())
+                await self._serve(stream, admitted=self._admit())
         except* (trio.BrokenResourceError, trio.ClosedResourceError) as lost:
             self.broken += 1
             self.log.debug("HTTP connection lost", error=repr(lost.exceptions[0]))
@@ -128,6 +136,15 @@ class HttpServer:
         finally:
             self.connections -= 1
             await trio.aclose_forcefully(stream)
+
+    async def _serve(self, stream: trio.abc.Stream, *, admitted: bool) -> None:
+        secured: trio.abc.Stream | None = stream
+        if self.guard.speaks_tls:
+            secured = None  # it may give way to a new connection
+            with self.waiting():
+                secured = await self.guard.secure(stream, _peer_name(stream))
+        if secured is not None:
+            await _Connection(self, secured).run(admitted=admitted)
 
     def _admit(self) -> bool:
         """Return whether one more connection can be served, perhaps in place of a waiting one."""
@@ -192,7 +209,7 @@ class _Connection:
                 break
             self._h11.start_next_cycle()
             self._head = None
-        if isinstance(self._stream, trio.SocketStream):
+        if isinstance(self._stream, trio.SocketStream | trio.SSLStream):
             await close_politely(self._stream, LINGER_S)
 
     # --- receiving ---------------------------------------------------------------------------
@@ -217,6 +234,8 @@ class _Connection:
             while (event := self._h11.next_event()) is h11.NEED_DATA:
                 data = bytes(await self._stream.receive_some(limits.head))
                 if not self._buffered:
+                    if data.startswith(TLS_BEGINS):
+                        raise HttpError(400, "this port speaks no TLS: ask with http://")
                     deadline.deadline = trio.current_time() + limits.head_s
                 self._buffered += len(data)
                 self._h11.receive_data(data)
@@ -243,7 +262,10 @@ class _Connection:
             raise HttpError(413, "a request must not have a body")
         self._h11.next_event()  # the end of the message, which comes with its head
         headers = ((name.decode("latin-1"), v.decode("latin-1")) for name, v in head.headers)
-        return Request.parse(method, head.target.decode("ascii"), headers)
+        request = Request.parse(method, head.target.decode("ascii"), headers)
+        self._server.hosts.check(request)
+        self._server.guard.check(request, self._stream)
+        return request
 
     def _head_too_long(self) -> HttpError:
         return HttpError(431, f"a request's head may have {self._server.limits.head} bytes")

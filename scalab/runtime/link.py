@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from scalab.access.tls import explain
+from scalab.access.tokens import Role
 from scalab.errors import ConfigError, UnreachableError
 from scalab.protocol.errors import ProtocolError
 from scalab.protocol.messages import Frame, Hello, Refusal, Welcome
@@ -14,8 +16,11 @@ from scalab.protocol.text import printable
 
 from .peer import Peer, keep_alive
 from .reconnect import Connector, unless_stopped
+from .streams import Stream
 
 WELCOME_DEADLINE_S = 5.0
+
+_TOKEN_ROLES: dict[str, Role] = {"client": "client", "backend": "worker"}
 
 
 class Link:
@@ -23,22 +28,25 @@ class Link:
 
     Args:
         stream: The connection; ``run`` closes it.
-        hello: Who we are.
+        hello: Who we are; the token is added to it.
         connector: It has made the connection; once its stop is requested, a session that has not
             come about is given up.
     """
 
-    def __init__(self, stream: trio.SocketStream, hello: Hello, connector: Connector) -> None:
+    def __init__(self, stream: Stream, hello: Hello, connector: Connector) -> None:
         sender: Sender = "frontend to client" if hello.role == "client" else "frontend to backend"
         self.peer = Peer(stream, Session(sender))
         self.welcomed = trio.Event()
         self.ended = trio.Event()
         self._stream = stream
+        self._tls = isinstance(stream, trio.SSLStream)
         self._address = connector.address
         self._stop = connector.stop
         self._heartbeat_s = 0.0
         self._refused = ""
+        self._retry = False
         self._nursery: trio.Nursery | None = None
+        hello.token = connector.access.own_token(_TOKEN_ROLES[hello.role])
         self.peer.send(hello)
 
     def start_soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
@@ -70,6 +78,7 @@ class Link:
                     self.welcomed.set()
                 elif isinstance(frame, Refusal):
                     self._refused = printable(frame.error)
+                    self._retry = frame.retry
             handle(frames)
 
         async with trio.open_nursery() as nursery:
@@ -95,7 +104,8 @@ class Link:
     def _why(self) -> str:
         error = self.peer.error
         if self._refused:
-            raise ConfigError(f"the frontend at {self._address} refuses: {self._refused}")
+            text = f"the frontend at {self._address} refuses: {self._refused}"
+            raise UnreachableError(text) if self._retry else ConfigError(text)
         if self.welcomed.is_set():
             return str(error) if error else ""
         if error is not None and error.reason not in ("silent", "slow"):
@@ -103,6 +113,6 @@ class Link:
                 f"what listens on {self._address} speaks no scalab session ({error}); "
                 f"for the classic frontend, add --classic"
             )
-        raise UnreachableError(
-            f"no session with the frontend at {self._address}: {error or 'it closed'}"
-        )
+        closed = "it closed" if self._tls else "it closed; if it speaks TLS, give --tls or --tls-ca"
+        why = error or explain(self.peer.broken, "client") or closed
+        raise UnreachableError(f"no session with the frontend at {self._address}: {why}")

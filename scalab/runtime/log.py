@@ -1,15 +1,18 @@
-"""Logging to stderr: one line an event, for people or as JSON, that no peer can forge."""
+"""Logging to stderr: one line an event, for people or as JSON, that no peer can forge or flood."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import MutableMapping
 from typing import Any, Literal
 
 import structlog
 
 from scalab.protocol.text import printable
+
+from .throttle import Throttle
 
 LogFormat = Literal["human", "json"]
 
@@ -18,7 +21,9 @@ def configure(level: int = logging.INFO, log_format: LogFormat = "human") -> Non
     """Set up logging for this process.
 
     Args:
-        level: Events below it are dropped.
+        level: Events below it are dropped. Of warnings and errors of one kind, ten are logged at
+            once, then one every ten seconds, which tells how many there were; all of them with
+            ``DEBUG``.
         log_format: ``json`` writes one JSON object a line.
     """
     renderer: Any = structlog.processors.JSONRenderer()
@@ -27,6 +32,7 @@ def configure(level: int = logging.INFO, log_format: LogFormat = "human") -> Non
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            *([] if level <= logging.DEBUG else [_Limited(Throttle())]),
             structlog.processors.format_exc_info,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _bounded,
@@ -36,6 +42,27 @@ def configure(level: int = logging.INFO, log_format: LogFormat = "human") -> Non
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+class _Limited:
+    """Drops warnings and errors of which there are too many: peers can cause any number."""
+
+    def __init__(self, throttle: Throttle) -> None:
+        self._throttle = throttle
+
+    def __call__(
+        self, _logger: object, method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        if method in ("debug", "info"):
+            return event
+        # A status is a kind, the reason that comes with it is a text about the one request.
+        what = event.get("status", event.get("reason"))
+        held = self._throttle.passes(
+            (event.get("event"), event.get("role"), what), time.monotonic()
+        )
+        if held is None:
+            raise structlog.DropEvent
+        return {**event, "more_like_this": held} if held else event
 
 
 def _bounded(_logger: object, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:

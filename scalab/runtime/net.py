@@ -11,7 +11,10 @@ from collections.abc import Iterator, Sequence
 import attrs
 import trio
 
+from scalab.access.access import Access
 from scalab.errors import ConfigError, UnreachableError
+
+from .streams import Stream, TlsError, start_tls, transport_of
 
 CONNECT_DEADLINE_S = 5.0
 
@@ -86,33 +89,47 @@ async def open_listeners(address: Address, what: str) -> list[trio.SocketListene
         raise ConfigError(f"can't listen for {what} on {address}: {os_error(exc)}") from None
 
 
-async def connect(address: Address) -> trio.SocketStream:
+async def connect(address: Address, access: Access | None = None) -> Stream:
     """Connect to ``address``; an empty host means this one.
 
+    Args:
+        address: Where to.
+        access: Whether with TLS, and whom to trust.
+
     Raises:
-        UnreachableError: It can't be reached within ``CONNECT_DEADLINE_S``.
+        UnreachableError: It can't be reached within ``CONNECT_DEADLINE_S``, or it is not whom we
+            trust.
     """
+    host = address.host or "localhost"
+    context = access.for_connecting() if access is not None else None
     try:
         with trio.fail_after(CONNECT_DEADLINE_S):
-            return await trio.open_tcp_stream(address.host or "localhost", address.port)
+            stream = await trio.open_tcp_stream(host, address.port)
+            if context is None or access is None:
+                return stream
+            name = access.settings.tls_server_name or host
+            return await start_tls(stream, context, "client", name)
     except OSError as exc:
         raise UnreachableError(f"can't connect to {address}: {os_error(exc)}") from None
+    except TlsError as exc:
+        raise UnreachableError(f"can't connect to {address} with TLS: {exc}") from None
     except trio.TooSlowError:
         text = f"can't connect to {address}: no answer within {CONNECT_DEADLINE_S:g} s"
         raise UnreachableError(text) from None
 
 
-async def answers_within(address: Address, seconds: float) -> bool:
+async def answers_within(address: Address, seconds: float, access: Access | None = None) -> bool:
     """Whether somebody who is awake listens on ``address``.
 
     The system accepts connections for a frozen process, too, but only one that runs closes a
-    connection on which it was told that nothing will come.
+    connection on which it was told that nothing will come, or makes a TLS handshake.
     """
     with trio.move_on_after(seconds):
         try:
-            async with await connect(address) as stream:
-                await stream.send_eof()
-                await stream.receive_some(1)
+            async with await connect(address, access) as stream:
+                if isinstance(stream, trio.SocketStream):
+                    await stream.send_eof()
+                    await stream.receive_some(1)
         except (UnreachableError, trio.BrokenResourceError):
             return False
         return True
@@ -140,11 +157,13 @@ def os_error(exc: OSError) -> str:
     return _TEXTS.get(exc.errno) or os.strerror(exc.errno).lower()
 
 
-def watch_for_dead_peers(socket_like: trio.SocketStream | trio.SocketListener) -> None:
+def watch_for_dead_peers(socket_like: Stream | trio.SocketListener) -> None:
     """Let the kernel notice within about 20 s that the machine of a peer is gone.
 
     What is accepted from a listener inherits this.
     """
+    if not isinstance(socket_like, trio.SocketListener):
+        socket_like = transport_of(socket_like)
     sock = socket_like.socket
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE:
@@ -160,21 +179,3 @@ def backoff_delays(first_s: float, most_s: float) -> Iterator[float]:
     while True:
         yield delay_s * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, hides nothing
         delay_s = min(delay_s * 2, most_s)
-
-
-async def close_politely(stream: trio.SocketStream, linger_s: float = 1.0) -> None:
-    """Close after a last message, so that the peer can read it.
-
-    Closing with bytes unread makes the kernel reset the connection, and a reset overtakes what
-    was sent. So say that we are done, and read what the peer still sends, a little and for a
-    short time.
-    """
-    async with stream:
-        with trio.move_on_after(linger_s):
-            try:
-                await stream.send_eof()
-                for _ in range(16):
-                    if not await stream.receive_some(65536):
-                        break
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass

@@ -1,7 +1,8 @@
 """One session connection: frames in, frames out, and whether the other side is still there.
 
-``Peer.run`` owns two tasks. The reader hands each batch of frames to a synchronous handler; the
-writer sends what has gathered in the outbox, so that all lines of a batch leave in one write.
+``Peer.run`` owns two tasks. The reader hands each batch of frames to a synchronous handler; all
+lines that a peer gets by it leave in one write, at once if the connection takes them. What it
+doesn't take, and what is sent at other times, is the writer's.
 ``keep_alive`` is one task for any number of peers: thousands of idle connections need no timer
 of their own.
 """
@@ -17,6 +18,9 @@ from scalab.protocol.errors import ProtocolError
 from scalab.protocol.messages import Bye, Frame, Ping, Pong, Refusal
 from scalab.protocol.session import Session, State
 
+from .direct import Direct
+from .streams import Stream
+
 RECEIVE_BYTES = 65536
 BACKLOG_BYTES = 1 << 20
 """A peer that has so much unread from us is not listened to until it reads."""
@@ -28,19 +32,41 @@ LAST_WORD_S = 1.0
 _PING, _PONG, _BYE = encode_frame(Ping()), encode_frame(Pong()), encode_frame(Bye())
 
 
+class Batch:
+    """The peers that get lines while a batch of frames is handled: each gets them in one write."""
+
+    def __init__(self) -> None:
+        self.open = False
+        self.peers: list[Peer] = []
+
+    def close(self) -> None:
+        """Write what has gathered."""
+        self.open = False
+        for peer in self.peers:
+            peer.write_now()
+        self.peers.clear()
+
+
 class Peer:
     """The other side of a session.
 
     Args:
         stream: The connection; whoever made it closes it.
         session: Checks what arrives.
+        batch: Shared by all peers to which a handler may send; one's own if it sends to no other.
     """
 
-    def __init__(self, stream: trio.SocketStream, session: Session) -> None:
+    def __init__(self, stream: Stream, session: Session, batch: Batch | None = None) -> None:
         self.session = session
         self.error: ProtocolError | None = None
         """Why the session ended, if not as it should."""
+        self.broken: Exception | None = None
+        """What broke the connection, if something did."""
         self._stream = stream
+        self._direct = Direct(stream)
+        self._batch = Batch() if batch is None else batch
+        self._stirred = False
+        """Whether what is in the outbox is going to be sent without anybody's doing more."""
         self._outbox: list[bytes] = []
         self._backlog = 0
         self._wake = trio.Event()
@@ -66,6 +92,28 @@ class Peer:
             return
         self._outbox.append(line)
         self._backlog += len(line)
+        if not self._stirred:
+            self._stirred = True
+            if self._batch.open:
+                self._batch.peers.append(self)
+            else:
+                self._wake.set()
+
+    def write_now(self) -> None:
+        """Write what is in the outbox, as far as that needs no waiting; the writer does the rest.
+
+        Waking the writer for each batch of each peer would cost as much as the system call.
+        """
+        if self._unsent_since is None:  # else the writer is at it
+            data = b"".join(self._outbox)
+            sent = self._direct.write(data)
+            self._backlog -= sent
+            if sent == len(data):
+                self._outbox.clear()
+                self._stirred = False
+                self._sent_at = trio.current_time()
+                return
+            self._outbox = [data[sent:]]
         self._wake.set()
 
     def close(self, last: Frame | None = None) -> None:
@@ -107,23 +155,28 @@ class Peer:
             self.error = exc
             if self.session.sender in ("client", "backend"):  # the frontend says why it ends
                 self.send(Refusal(str(exc)))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+            self.broken = exc
             self.abort()
 
     async def _read_frames(self, handle: Callable[[list[Frame]], None]) -> None:
-        session, receive = self.session, self._stream.receive_some
+        session, read = self.session, self._direct.read
         data = b""  # bytes that came with the opening are already with the session
         while True:
             frames = session.receive(data)
             if frames:
-                self._answer_pings(frames)
-                handle(frames)
+                self._batch.open = True
+                try:
+                    self._answer_pings(frames)
+                    handle(frames)
+                finally:
+                    self._batch.close()
             if session.state is State.CLOSED or self._closing:
                 return
             while self._backlog > BACKLOG_BYTES:
                 self._flushed = trio.Event()
                 await self._flushed.wait()
-            data = bytes(await receive(RECEIVE_BYTES))
+            data = await read(RECEIVE_BYTES)
             self._heard_at = trio.current_time()
             if not data:
                 session.receive_eof()
@@ -145,6 +198,7 @@ class Peer:
                     if self._closing:
                         break
                     self._wake = trio.Event()
+                    self._stirred = False
                     await self._wake.wait()
                     continue
                 data = b"".join(self._outbox)

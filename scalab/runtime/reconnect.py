@@ -10,10 +10,12 @@ from typing import TypeVar
 import structlog
 import trio
 
+from scalab.access.access import Access
 from scalab.errors import UnreachableError
 
 from .net import Address, backoff_delays, connect
 from .service import Stop
+from .streams import Stream
 
 FIRST_DELAY_S = 0.1
 MOST_DELAY_S = 5.0
@@ -30,11 +32,20 @@ class Connector:
         stop: Its first request ends every wait here.
         first_s: How long the first session may take to come about, from now.
         again_s: How long the frontend may be away once it was there; 0 = for ever.
+        access: Our token, and whether with TLS.
     """
 
-    def __init__(self, address: Address, stop: Stop, first_s: float, again_s: float) -> None:
+    def __init__(
+        self,
+        address: Address,
+        stop: Stop,
+        first_s: float,
+        again_s: float,
+        access: Access | None = None,
+    ) -> None:
         self.address = address
         self.stop = stop
+        self.access = access or Access()
         self._first_s = first_s
         self._again_s = again_s or math.inf
         self._give_up_at = trio.current_time() + first_s
@@ -45,9 +56,9 @@ class Connector:
 
     def another(self) -> Connector:
         """Return a connector with the same settings and hopes of its own."""
-        return Connector(self.address, self.stop, self._first_s, self._again_s)
+        return Connector(self.address, self.stop, self._first_s, self._again_s, self.access)
 
-    async def connect(self) -> trio.SocketStream | None:
+    async def connect(self) -> Stream | None:
         """Return a connection, or None once the stop is requested.
 
         Raises:
@@ -62,7 +73,10 @@ class Connector:
                 return None
             self._tries += 1
             try:
-                return await unless_stopped(self.stop, partial(connect, self.address))
+                connecting: Callable[[], Awaitable[Stream]] = partial(
+                    connect, self.address, self.access
+                )
+                return await unless_stopped(self.stop, connecting)
             except UnreachableError as exc:
                 self.failed(exc)
 

@@ -1,0 +1,1 @@
+"""Who may come in: tokens, TLS certificates, and the files that hold them. No Trio, no sockets."""
