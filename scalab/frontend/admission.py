@@ -36,13 +36,13 @@ class Admission:
         if self._now >= self._most:
             self.refused["total"] += 1
             return f"too many connections: there are {self._most}, the limit"
-        owner = _owner(host)
-        if self._most_each and self._each[owner] >= self._most_each:
-            self.refused["address"] += 1
-            return f"too many connections from {owner}: there are {self._most_each}, the limit"
-        self._now += 1
         if self._most_each:
+            owner = _owner(host)
+            if self._each[owner] >= self._most_each:
+                self.refused["address"] += 1
+                return f"too many connections from {owner}: there are {self._most_each}, the limit"
             self._each[owner] += 1
+        self._now += 1
         return ""
 
     def leave(self, host: str) -> None:

@@ -102,13 +102,16 @@ _STRUCTURE: dict[type, Any] = {
 }
 _UNSTRUCTURE: dict[type, Any] = {cls: _CONVERTER.get_unstructure_hook(cls) for cls in _STRUCTURE}
 _SESSION_ONLY = ("Id", "Outcome", "Reason", "Retry")
-_CLASSIC_FIELDS: dict[type, dict[str, str]] = {
-    cls: {
-        wire_name(a.name).lower(): wire_name(a.name)
+_CLASSIC_NAMES: dict[type, list[tuple[str, str]]] = {
+    cls: [
+        (a.name, wire_name(a.name))
         for a in attrs.fields(cls)
         if wire_name(a.name) not in _SESSION_ONLY
-    }
+    ]
     for cls in (Request, WorkRequest, WorkItem, Reply)
+}
+_CLASSIC_FIELDS: dict[type, dict[str, str]] = {
+    cls: {wire.lower(): wire for _, wire in names} for cls, names in _CLASSIC_NAMES.items()
 }
 
 
@@ -212,11 +215,8 @@ def encode_classic(message: Request | WorkRequest | WorkItem | Reply) -> bytes:
     Raises:
         ProtocolError: ``oversize`` or ``malformed``, as for ``encode_frame``.
     """
-    fields = {
-        wire_name(a.name): getattr(message, a.name)
-        for a in attrs.fields(message.__class__)
-        if wire_name(a.name) not in _SESSION_ONLY
-    }
+    names = _CLASSIC_NAMES[message.__class__]
+    fields = {wire: getattr(message, name) for name, wire in names}
     data = _dumps(fields)
     if len(data) > MAX_MESSAGE:
         fields = {name: value for name, value in fields.items() if value or name == "Queue"}

@@ -43,12 +43,15 @@ def check(message: Message) -> None:
         ProtocolError: ``field``.
     """
     for field in attrs.fields(message.__class__):
-        value, name = getattr(message, field.name), wire_name(field.name)
-        if "most" in field.metadata and not 0 <= value <= field.metadata["most"]:
+        if not field.metadata:
+            continue
+        value, limits = getattr(message, field.name), field.metadata
+        if "most" in limits and not 0 <= value <= limits["most"]:
             text = "must not be negative" if value < 0 else f"must not be above {MAX_SECONDS:g}"
-            raise ProtocolError("field", f"{name} {text}")
-        if "longest" in field.metadata and len(value) > field.metadata["longest"]:
-            raise ProtocolError("field", f"{name} is longer than {MAX_ID} characters")
+            raise ProtocolError("field", f"{wire_name(field.name)} {text}")
+        if "longest" in limits and len(value) > limits["longest"]:
+            text = f"is longer than {limits['longest']} characters"
+            raise ProtocolError("field", f"{wire_name(field.name)} {text}")
 
 
 def _seconds(default: Any = 0.0) -> Any:
