@@ -19,8 +19,12 @@ from .errors import ProtocolError
 from .framing import ENVELOPE, MAX_MESSAGE, parse_object
 from .messages import (
     FRAMES,
+    Empty,
     Frame,
     Message,
+    Ping,
+    Pong,
+    Pull,
     Refusal,
     Reply,
     Request,
@@ -146,7 +150,8 @@ def decode_frame(line: bytes) -> Frame:
     Raises:
         ProtocolError: ``malformed``, ``field``, or ``unexpected`` for an unknown kind.
     """
-    return frame_from(parse_object(line))
+    plain = _PLAIN.get(line)
+    return frame_from(parse_object(line)) if plain is None else plain
 
 
 def frame_from(fields: dict[str, Any]) -> Frame:
@@ -205,6 +210,12 @@ def encode_frame(frame: Frame) -> bytes:
         return data
     limit = MAX_MESSAGE + (ENVELOPE if frame.__class__ is WorkItem else 0)
     return data if len(data) <= limit + 1 else _shortened(fields, limit) + b"\n"
+
+
+# Whoever is idle says nothing else.
+_PLAIN: dict[bytes, Frame] = {
+    encode_frame(frame).rstrip(): frame for frame in (Ping(), Pong(), Pull(), Empty())
+}
 
 
 def encode_classic(message: Request | WorkRequest | WorkItem | Reply) -> bytes:

@@ -26,6 +26,8 @@ BACKLOG_BYTES = 1 << 20
 """A peer that has so much unread from us is not listened to until it reads."""
 LOST_AFTER = 3
 """Heartbeat times of silence after which a peer is lost."""
+BEATS_AT_ONCE = 32
+"""Peers whose heartbeats are looked after in one go."""
 LAST_WORD_S = 1.0
 """Time that the last lines have to leave, in seconds."""
 
@@ -88,16 +90,22 @@ class Peer:
 
     def send_line(self, line: bytes) -> None:
         """Send an encoded frame soon; never waits."""
-        if self._closing:
-            return
-        self._outbox.append(line)
-        self._backlog += len(line)
-        if not self._stirred:
-            self._stirred = True
+        if self._put(line):
             if self._batch.open:
                 self._batch.peers.append(self)
             else:
                 self._wake.set()
+
+    def _put(self, line: bytes) -> bool:
+        """Add to the outbox; return whether the caller has to see to it that it is sent."""
+        if self._closing:
+            return False
+        self._outbox.append(line)
+        self._backlog += len(line)
+        if self._stirred:
+            return False
+        self._stirred = True
+        return True
 
     def write_now(self) -> None:
         """Write what is in the outbox, as far as that needs no waiting; the writer does the rest.
@@ -230,7 +238,8 @@ class Peer:
 
     def _ping(self) -> None:
         self._unanswered += 1
-        self.send_line(_PING)
+        if self._put(_PING):
+            self.write_now()
 
     def excuse(self, late_s: float) -> None:
         """Don't blame the peer for a time in which this process itself stood still."""
@@ -255,13 +264,19 @@ async def keep_alive(peers: Callable[[], Iterable[Peer]], heartbeat_s: float) ->
         heartbeat_s: Each peer is sent something at least about this often.
     """
     step_s = heartbeat_s / 2
-    due = trio.current_time() + step_s
+    due = trio.current_time()
     while True:
-        await trio.sleep_until(due)
-        now = trio.current_time()
-        late_s = now - due
-        for peer in list(peers()):
+        everyone = list(peers())
+        # Ten thousand pings at once would keep everybody waiting: spread them over the step.
+        starts = range(0, len(everyone), BEATS_AT_ONCE) or range(1)
+        for start in starts:
+            due += step_s / len(starts)
+            await trio.sleep_until(due)
+            now = trio.current_time()
+            late_s = now - due
             if late_s > step_s:  # we were stopped, or busy: what was sent to us is still unread
-                peer.excuse(late_s)
-            peer.beat(now, heartbeat_s)
-        due = now + step_s
+                for peer in peers():
+                    peer.excuse(late_s)
+                due = now
+            for peer in everyone[start : start + BEATS_AT_ONCE]:
+                peer.beat(now, heartbeat_s)
