@@ -28,12 +28,14 @@ def make_decoder(cls: type[M], wire_name: Callable[[str], str]) -> Callable[[Any
     """
     lines = ["def decode(fields):", " get = fields.get", " message = new(cls)"]
     for field in _fields(cls):
-        lines += [f" v = get({wire_name(field.name)!r})", f" if v.__class__ is {_class(field)}:"]
-        if tests := _tests(field):
-            lines.append(f"  if {' or '.join(tests)}: return None")
-        lines.append(f"  message.{field.name} = v")
         absent = "return None" if field.default is attrs.NOTHING else _zero_of(field)
-        lines += [f" elif v is None: {absent}", " else: return None"]
+        tests = [f"v.__class__ is not {_class(field)}", *_tests(field)]
+        lines += [
+            f" v = get({wire_name(field.name)!r})",
+            f" if v is None: {absent}",
+            f" elif {' or '.join(tests)}: return None",
+            f" else: message.{field.name} = v",
+        ]
     return _made(lines, "decode", {"cls": cls, "new": cls.__new__})
 
 
