@@ -16,16 +16,13 @@ import argparse
 import os
 import socket
 import statistics
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 
 import attrs
 import trio
+from lab.processes import LOCAL, address, cpu_s, process
 
 from scalab.client.service import Result, run_client
 from scalab.client.settings import ClientSettings
@@ -36,7 +33,6 @@ from scalab.runtime.service import Stop
 BACKENDS, SLOTS, IN_FLIGHT = 2, 16, 256
 CLASSIC_IN_FLIGHT = 32
 MODES = ("sessions", "classic", "roundtrip")
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 @attrs.frozen
@@ -48,29 +44,6 @@ class Sample:
     p99_s: float
     cpu_ms: dict[str, float]
     """CPU milliseconds per 1000 requests, by process."""
-
-
-@contextmanager
-def process(*args: str) -> Iterator[tuple[int, str]]:
-    """Run a part of scalab until left; yields its pid and its first log line."""
-    command = [sys.executable, "-m", "scalab", *args]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stderr is not None
-        try:
-            yield running.pid, running.stderr.readline()
-        finally:
-            running.terminate()
-
-
-def cpu_s(pid: int) -> float:
-    """CPU time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * TICK_S
-
-
-def address(line: str, name: str) -> Address:
-    """Find an address in the frontend's first log line."""
-    return Address.parse(line.partition(f"{name}=")[2].partition(" ")[0].strip())
 
 
 async def sessions(frontend: Address, seconds: float, parallel: int) -> tuple[float, float, float]:
@@ -135,8 +108,7 @@ def classic(clients: Address, workers: Address, seconds: float) -> tuple[float, 
 def measure(mode: str, seconds: float) -> Sample:
     """Run one round of one mode."""
     with ExitStack() as stack:
-        local = [f"--{name}-addr=127.0.0.1:0" for name in ("client", "worker", "metrics")]
-        pid, line = stack.enter_context(process("frontend", "sleep", *local))
+        pid, line = stack.enter_context(process("frontend", "sleep", *LOCAL))
         clients, workers = address(line, "clients"), address(line, "backends")
         pids = {"frontend": pid}
         for number in range(BACKENDS if mode != "classic" else 0):

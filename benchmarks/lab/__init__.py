@@ -1,0 +1,1 @@
+"""What the benchmarks share: processes, session peers, tables, and one module for each mode."""
