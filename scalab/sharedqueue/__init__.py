@@ -1,0 +1,1 @@
+"""Queues that several frontends share over a store: Redis or Valkey."""
