@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import argparse
+import re
 from pathlib import Path
 
 import nox
@@ -51,6 +53,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def guard(session: nox.Session) -> None:
+    """Count what an item costs, in operations and not in time: ``nox -s guard -- --renew``."""
+    session.install("-e", ".")
+    session.run("python", "benchmarks/guard.py", *session.posargs)
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Run the tests with coverage, processes that they start included."""
     session.install("-e", ".[test]")
@@ -58,3 +67,49 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     session.run("coverage", "combine")
     session.run("coverage", "report")
+
+
+@nox.session
+def hostile(session: nox.Session) -> None:
+    """Mutated conversations with every port: ``nox -s hostile -- --inputs 20000 --seed 7``."""
+    given = _options(session, inputs="5000", seed="", first="")
+    session.install("-e", ".[test]")
+    env = {f"SCALAB_HOSTILE_{name.upper()}": value for name, value in given.items()}
+    session.run("pytest", "tests/hostile", "-s", "--timeout=0", env=env)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz parsers, guided by coverage: ``nox -s fuzz -- --seconds 600 --targets runs,pages``."""
+    given = _options(session, seconds="60", targets="")
+    session.install("-e", ".[test]", "atheris")
+    corpus = Path(session.create_tmp())
+    source = Path("tests/fuzz/targets.py").read_text()
+    targets = re.findall(r"(?m)^def (\w+)\(data: bytes\) -> None:", source)
+    for target in given["targets"].split(",") if given["targets"] else targets:
+        limit = f"-max_total_time={given['seconds']}"
+        session.run("python", "-m", "tests.fuzz", target, str(corpus / target), limit)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Faults at random, under load: ``nox -s faults -- --seed 7 --rounds 30``, or ``--quick``."""
+    session.install("-e", ".[test]")
+    suites = ["faults"] if "--quick" in session.posargs else ["faults", "shortages", "overload"]
+    files = [f"tests/faults/{suite}.py" for suite in suites]
+    session.run("pytest", "-s", *files, *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Peers that come and go for a long time: ``nox -s soak -- --minutes 60``."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "-s", "tests/faults/soak.py", *session.posargs)
+
+
+def _options(session: nox.Session, **defaults: str) -> dict[str, str]:
+    """Return what stands after ``--``."""
+    parser = argparse.ArgumentParser(session.name)
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", default=default)
+    return vars(parser.parse_args(session.posargs))

@@ -144,10 +144,14 @@ class Http:
         """The status and the body."""
         lines = [f"GET {path} HTTP/1.1", "Host: x", "Connection: close"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        async with await trio.open_tcp_stream(self.address.host, self.address.port) as stream:
+        async with await self.open() as stream:
             await stream.send_all("\r\n".join([*lines, "", ""]).encode())
             head, _, body = (await Wire(stream).rest()).partition(b"\r\n\r\n")
         return int(head.split()[1]), body.decode()
+
+    async def open(self) -> trio.SocketStream:
+        """Connect to it."""
+        return await trio.open_tcp_stream(self.address.host, self.address.port)
 
     async def metrics(self) -> dict[str, float]:
         """All samples, by name and labels as they are written: ``a{b="c"}``."""
@@ -465,12 +469,14 @@ class Processes:
         self._nursery = nursery
         self.all: list[Process] = []
         self.frontends: list[FrontendProcess] = []
+        self.before: tuple[str, ...] = ()
+        """What stands before the commands, such as ``prlimit`` and its options."""
 
     async def start(self, *args: str, **env: str) -> Process:
         """Start ``scalab`` with arguments."""
         process = Process(
             await trio.lowlevel.open_process(
-                [sys.executable, "-m", "scalab", *args],
+                [*self.before, sys.executable, "-m", "scalab", *args],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -550,9 +556,9 @@ class FrontendProcess(Frontend):
 
 
 @asynccontextmanager
-async def processes() -> AsyncIterator[Processes]:
-    """A place for processes; none outlives it."""
-    with trio.fail_after(PATIENCE_S):
+async def processes(patience_s: float = PATIENCE_S) -> AsyncIterator[Processes]:
+    """A place for processes; none outlives it, and all of it takes no longer than that."""
+    with trio.fail_after(patience_s):
         async with trio.open_nursery() as nursery:
             started = Processes(nursery)
             try:

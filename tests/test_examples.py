@@ -115,6 +115,27 @@ def test_every_example_is_listed_and_explained() -> None:
         assert f"examples/{name}/run" in (EXAMPLES / name / "README.md").read_text()
 
 
+def test_tls(example: Example) -> None:
+    if shutil.which("openssl") is None:
+        if "CI" in os.environ:
+            pytest.fail("openssl is missing")
+        pytest.skip("openssl is missing")
+    output = example.run("tls", REQUESTS=20)
+
+    assert count(output, "completed") == 20
+    assert count(output, "failed") == 0
+    reasons = re.findall(r"^scalab: .*?: (.*)$", output, re.MULTILINE)
+    assert [re.split(r"[:;] ", reason)[0] for reason in reasons] == [
+        "it closed",
+        "it asks for a certificate",
+        "a token is needed",
+        "this token is not valid for a client here",
+        "its certificate can't be trusted",
+    ]
+    failures = re.findall(r'auth_failures_total{reason="(\w+)",role="client"} (\S+)', output)
+    assert failures == [("missing", "1.0"), ("wrong", "1.0"), ("tls", "3.0")]
+
+
 def test_transcode(example: Example) -> None:
     if shutil.which("ffmpeg") is None:
         if "CI" in os.environ:

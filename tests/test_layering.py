@@ -142,7 +142,7 @@ FAKEDEV_SHELL = {"fakedev/exporter.py", "fakedev/files.py", "fakedev/workload.py
 
 @pytest.mark.parametrize("module", FAKEDEV, ids=name_of)
 def test_simulated_devices_know_only_what_is_below_them(module: Path) -> None:
-    assert packages_used(module) <= {"errors", "protocol", "runtime", "__version__"}
+    assert packages_used(module) <= {"access", "errors", "protocol", "runtime", "__version__"}
     if name_of(module) not in FAKEDEV_SHELL:
         assert {name.split(".")[0] for name in imports_of(module)} & IMPURE == set()
         assert "runtime" not in packages_used(module)
@@ -157,3 +157,24 @@ def test_the_workload_of_simulated_devices_stands_alone() -> None:
 def test_only_who_starts_simulated_devices_knows_them(module: Path) -> None:
     if package_of(module) not in {"cli", "demo", "__main__"}:
         assert "fakedev" not in packages_used(module)
+
+
+# --- shared queues -----------------------------------------------------------------------------
+
+SHARED = [module for module in MODULES if package_of(module) == "sharedqueue"]
+SHARED_SHELL = {"sharedqueue/service.py", "sharedqueue/store.py", "sharedqueue/admin.py"}
+"""What talks to the store; all else of shared queues decides, or translates, without I/O."""
+
+
+@pytest.mark.parametrize("module", SHARED, ids=name_of)
+def test_shared_queues_decide_without_io(module: Path) -> None:
+    assert "cli" not in packages_used(module)
+    if name_of(module) not in SHARED_SHELL:
+        assert {name.split(".")[0] for name in imports_of(module)} & IMPURE == set()
+        assert packages_used(module) <= {"errors", "protocol", "queueing", "redis"}
+        assert "scalab.redis.client.Client" not in imports_of(module)
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if package_of(m) == "redis"], ids=name_of)
+def test_the_client_of_the_store_knows_nothing_of_queues(module: Path) -> None:
+    assert packages_used(module) <= {"access", "errors", "protocol", "runtime"}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from .access import access_options
 from .options import (
     CONNECTION,
     STOPPING,
@@ -25,6 +26,7 @@ _QUEUE = "Queue"
 _PLACE = "Place"
 
 
+@access_options(connects=True)
 def backend(
     command: Annotated[
         list[str],
@@ -118,6 +120,16 @@ def backend(
             rich_help_panel=_WORKLOAD,
         ),
     ] = False,
+    allow_args: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Refuse requests with an argument that this regular expression doesn't match as "
+            "a whole. May be repeated: one must match.",
+            rich_help_panel=_WORKLOAD,
+            show_default="all are allowed",
+        ),
+    ] = None,
     once: Annotated[
         bool,
         typer.Option(
@@ -151,6 +163,8 @@ def backend(
             rich_help_panel=STOPPING,
         ),
     ] = 20.0,
+    *,
+    access: Any,
     verbose: Verbose = False,
     quiet: Quiet = False,
     log_format: Format = "human",
@@ -158,6 +172,7 @@ def backend(
     """Run a workload for the items of a queue."""
     from scalab.backend.command import Workload
     from scalab.backend.names import discover_names
+    from scalab.backend.policy import ArgumentPolicy
     from scalab.backend.runner import RunnerSettings
     from scalab.backend.settings import BackendSettings
     from scalab.runtime.net import Address
@@ -165,6 +180,7 @@ def backend(
     set_up_logging(verbose, quiet, log_format)
     node, pod = discover_names(node_env, pod_env)
     settings = BackendSettings(
+        access=access,
         runner=RunnerSettings(
             workload=Workload.parse(command),
             limit_s=limit,
@@ -173,6 +189,7 @@ def backend(
             stdin=stdin,
             workdir=workdir or None,
             ignore_args=ignore_args,
+            allowed_args=ArgumentPolicy(allow_args) if allow_args else None,
             node=node,
             pod=pod,
         ),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scalab.errors import ConfigError, ExitCode
+from scalab.errors import ConfigError
 
+from .access import access_options
+from .clientrun import live_client, print_plan, print_result
 from .options import (
     CONNECTION,
     STOPPING,
+    AllowHost,
     ConnectTimeout,
+    ControlAddr,
     Format,
     Quiet,
     ReconnectTimeout,
@@ -22,11 +25,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from scalab.client.service import Result
-    from scalab.client.settings import ClientSettings
     from scalab.load.options import LoadOptions
     from scalab.load.scenario import Scenario
-    from scalab.runtime.service import Stop
 
 _REQUEST = "Request"
 _CLOSED = "Load: closed loop, a request follows when the last one has ended"
@@ -40,6 +40,7 @@ SWITCH_S = 0.0005
 Arrival = Literal["constant", "poisson"]
 
 
+@access_options(connects=True)
 def client(
     args: Annotated[
         list[str] | None,
@@ -238,14 +239,8 @@ def client(
             rich_help_panel=_RESULT,
         ),
     ] = False,
-    control_addr: Annotated[
-        str,
-        typer.Option(
-            metavar="[HOST]:PORT",
-            help="For HTTP: the page and the control interface; 'none' = off.",
-            rich_help_panel=CONNECTION,
-        ),
-    ] = "localhost:9996",
+    control_addr: ControlAddr = "localhost:9996",
+    allow_host: AllowHost = None,
     classic: Annotated[
         bool,
         typer.Option(
@@ -265,6 +260,8 @@ def client(
             rich_help_panel=STOPPING,
         ),
     ] = 0.0,
+    *,
+    access: Any,
     verbose: Verbose = False,
     quiet: Quiet = False,
     log_format: Format = "human",
@@ -304,9 +301,11 @@ def client(
         seed=seed,
     )
     settings = ClientSettings(
+        access=access,
         scenario=plan,
         frontend=Address.parse(frontend),
         control_addr=None if control_addr in ("", "none") else Address.parse(control_addr),
+        allow_hosts=tuple(allow_host or ()),
         classic=classic,
         grace_s=grace,
         connect_timeout_s=connect_timeout,
@@ -317,13 +316,15 @@ def client(
         command=tuple(sys.argv[1:]),
     )
     if dry_run:
-        return _print_plan(settings)
+        return print_plan(settings)
     raise_open_files()
     # A thread encodes what is recorded; it must not hold up the load for longer than this.
     sys.setswitchinterval(SWITCH_S)
     result = Result()
-    exit_code = trio.run(run_stoppable, _service(settings, result, live=not (no_live or verbose)))
-    verdict = _print_result(result)
+    exit_code = trio.run(
+        run_stoppable, live_client(settings, result, live=not (no_live or verbose))
+    )
+    verdict = print_result(result)
     if result.error is not None:
         raise result.error
     return exit_code or verdict
@@ -352,47 +353,3 @@ def _scenario(path: str | None, *, load: LoadOptions, **options: Any) -> Scenari
     for text in scenario.thresholds:
         Threshold.parse(text).check_against(queues, open_loop=scenario.load.is_open)
     return scenario
-
-
-def _service(settings: ClientSettings, result: Result, *, live: bool) -> Any:
-    """Return the client with its view, to be run until it is stopped."""
-    import trio
-    from rich.console import Console
-
-    from scalab.client.live import show
-    from scalab.client.service import run_client
-
-    async def service(stop: Stop) -> None:
-        async with trio.open_nursery() as showing:
-            async with trio.open_nursery() as client:
-                running = await client.start(run_client, settings, stop, result)
-                showing.start_soon(partial(show, running.run, Console(stderr=True), live=live))
-            showing.cancel_scope.cancel(reason="the client has ended")
-
-    return service
-
-
-def _print_plan(settings: ClientSettings) -> int:
-    """Print what would be done."""
-    from scalab.client.requests import check_requests
-    from scalab.load.plan import describe
-
-    check_requests(settings.scenario, classic=settings.classic)
-    print("\n".join(describe(settings.scenario)))  # noqa: T201 - what was asked for
-    return ExitCode.OK
-
-
-def _print_result(result: Result) -> int:
-    """Print the summary, if there is anything to sum up; return the exit code that it means."""
-    from rich.console import Console
-
-    from scalab.report.judging import exit_code
-    from scalab.report.model import make_report
-    from scalab.report.text import print_report
-
-    if result.run is None:
-        return ExitCode.OK
-    report = make_report(result.run)
-    if report.timeline:
-        print_report(Console(highlight=False), report)
-    return exit_code(report)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from .access import access_options
 from .options import Format, Quiet, Verbose, set_up_logging
 
 _DEVICES = "Devices"
@@ -28,6 +29,7 @@ def _option(panel: str, text: str, metavar: str, default: str = "") -> typer.mod
 
 
 @app.command()
+@access_options(connects=False)
 def exporter(
     config: Annotated[
         str, _option(_DEVICES, "Describes the devices; options go before it.", "FILE.toml")
@@ -149,6 +151,8 @@ def exporter(
             show_default="the host's",
         ),
     ] = None,
+    *,
+    access: Any,
     verbose: Verbose = False,
     quiet: Quiet = False,
     log_format: Format = "human",
@@ -172,6 +176,7 @@ def exporter(
     if node is None and "name" not in file:
         node = platform.node()
     settings = ExporterSettings(
+        access=access,
         node=make_node(
             file,
             devices=_given(

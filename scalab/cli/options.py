@@ -42,6 +42,23 @@ ReconnectTimeout = Annotated[
         rich_help_panel=CONNECTION,
     ),
 ]
+ALLOW_HOST = "Serve browsers under this host name, too; '*' = any. May be repeated."
+ControlAddr = Annotated[
+    str,
+    typer.Option(
+        metavar="[HOST]:PORT",
+        help="For HTTP: the page and the control interface; 'none' = off.",
+        rich_help_panel=CONNECTION,
+    ),
+]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help=ALLOW_HOST,
+        rich_help_panel=CONNECTION,
+    ),
+]
 
 
 def set_up_logging(verbose: bool, quiet: bool, log_format: LogFormat) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from .options import CONNECTION, Format, Quiet, Verbose, set_up_logging
+from .access import access_options
+from .options import CONNECTION, AllowHost, ControlAddr, Format, Quiet, Verbose, set_up_logging
 from .validation import ScalerName
 
 _STEPS = "Steps"
@@ -22,6 +23,7 @@ _AUTOSCALE = "Watching an autoscaler"
 Layout = Literal["slots", "processes"]
 
 
+@access_options(connects=True)
 def validate(
     args: Annotated[
         list[str] | None,
@@ -147,14 +149,8 @@ def validate(
             show_default="a load of our own",
         ),
     ] = None,
-    control_addr: Annotated[
-        str,
-        typer.Option(
-            metavar="[HOST]:PORT",
-            help="For the page, which shows the steps as they come; 'none' = off.",
-            rich_help_panel=CONNECTION,
-        ),
-    ] = "none",
+    control_addr: ControlAddr = "none",
+    allow_host: AllowHost = None,
     limit: Annotated[
         float,
         typer.Option(
@@ -319,6 +315,8 @@ def validate(
         bool,
         typer.Option("--dry-run", help="Print the plan, do nothing.", rich_help_panel=_RESULT),
     ] = False,
+    *,
+    access: Any,
     verbose: Verbose = False,
     quiet: Quiet = False,
     log_format: Format = "human",
@@ -335,6 +333,7 @@ def validate(
     set_up_logging(verbose, quiet, log_format)
     words = tuple(args or ())
     settings = ValidateSettings(
+        access=access,
         steps=validation.parse_steps(steps) if steps is not None else doubled(most),
         ratio=ratio,
         confidence=confidence,
@@ -351,6 +350,7 @@ def validate(
         frontend_http=None if frontend_http is None else Address.parse(frontend_http),
         client=None if client is None else Address.parse(client),
         control_addr=None if control_addr in ("", "none") else Address.parse(control_addr),
+        allow_hosts=tuple(allow_host or ()),
         out=out,
         command=tuple(sys.argv[1:]),
     )

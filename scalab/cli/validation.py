@@ -58,6 +58,7 @@ def _local(
     from scalab.scalers.local import LocalScaler, LocalSettings
 
     Workload.parse(workload)  # what can't be run is refused before anything starts
+    tokens = settings.access.token_file
     layout = given["layout"] or ("processes" if slots > 1 or given["glob"] else "slots")
 
     def make(workers: Address | None) -> Scaler:
@@ -72,6 +73,7 @@ def _local(
                 layout=layout,  # type: ignore[arg-type]
                 slots=slots,
                 glob=str(given["glob"]),
+                options=("--token-file", tokens) if tokens else (),
             )
         )
 

@@ -11,7 +11,7 @@ from scalab.protocol.errors import ProtocolError
 from scalab.protocol.framing import ObjectReader
 from scalab.protocol.messages import DISCONNECTED, Reply
 from scalab.protocol.text import printable
-from scalab.runtime.net import Address, answers_within, connect, watch_for_dead_peers
+from scalab.runtime.net import answers_within, connect, watch_for_dead_peers
 from scalab.runtime.reconnect import Connector
 
 from .load import Load
@@ -29,9 +29,9 @@ log = structlog.get_logger()
 class ClassicDriver:
     """Keeps a load going over one connection a request."""
 
-    def __init__(self, load: Load, frontend: Address) -> None:
+    def __init__(self, load: Load, connector: Connector) -> None:
         self._load = load
-        self._frontend = frontend
+        self._connector = connector
         self._outstanding = 0
 
     async def run(self, connector: Connector) -> None:
@@ -67,7 +67,7 @@ class ClassicDriver:
 
     async def _exchange(self, sending: Sending, connector: Connector) -> Reply:
         request = self._load.request(sending)
-        async with await connect(connector.address) as stream:
+        async with await connect(connector.address, connector.access) as stream:
             watch_for_dead_peers(stream)
             await stream.send_all(encode_classic(request))
             reader = ObjectReader()
@@ -83,7 +83,8 @@ class ClassicDriver:
 
     async def answers(self) -> bool:
         """Whether the frontend is there to answer what is outstanding."""
-        return await answers_within(self._frontend, ANSWER_WITHIN_S)
+        connector = self._connector
+        return await answers_within(connector.address, ANSWER_WITHIN_S, connector.access)
 
     async def say_goodbye(self) -> None:
         """Nothing to say: what is outstanding is given up by closing."""

@@ -8,9 +8,13 @@ import attrs
 import structlog
 import trio
 
+from scalab.access.access import Access
+from scalab.access.tokens import Role
 from scalab.errors import ScalabError
 from scalab.measure.statistics import Statistics
 from scalab.runfile.reading import Run
+from scalab.runtime.guard import Guard
+from scalab.runtime.hosts import Hosts
 from scalab.runtime.http import HttpServer
 from scalab.runtime.metrics import make_registry, metrics_handler
 from scalab.runtime.net import Address, bound_address, open_listeners
@@ -95,17 +99,21 @@ async def run_client(
             request can't be sent.
     """
     check_requests(settings.scenario, classic=settings.classic)
+    roles: tuple[Role, ...] = () if settings.classic else ("client",)
+    access = Access(settings.access, *roles, clock=trio.current_time)
     load = Load(settings.scenario, verbose=settings.verbose)
-    driver: Driver = (
-        ClassicDriver(load, settings.frontend) if settings.classic else SessionDriver(load)
+    connector = Connector(
+        settings.frontend,
+        stop,
+        settings.connect_timeout_s,
+        settings.reconnect_timeout_s,
+        access,
     )
+    driver: Driver = ClassicDriver(load, connector) if settings.classic else SessionDriver(load)
     header = make_header(settings.scenario, settings.command, settings.interval_s)
     run = LiveRun(load, header, settings.interval_s, stop)
     recording = run.recording
     writer = RunWriter(settings.out, recording.unwritten)
-    connector = Connector(
-        settings.frontend, stop, settings.connect_timeout_s, settings.reconnect_timeout_s
-    )
     settling = trio.CancelScope()
     ending = _Ending()
     try:
@@ -115,8 +123,14 @@ async def run_client(
         control = bound_address(listeners) if listeners else None
         async with trio.open_nursery() as nursery:
             if control:
-                await nursery.start(HttpServer(client_router(run)).serve, listeners)
-                log.info("client is ready", frontend=settings.frontend, page=f"http://{control}/")
+                server = HttpServer(
+                    client_router(run, access),
+                    hosts=Hosts(settings.allow_hosts),
+                    guard=Guard(access, "control"),
+                )
+                await nursery.start(server.serve, listeners)
+                page = f"{access.scheme}://{control}/"
+                log.info("client is ready", frontend=settings.frontend, page=page)
             nursery.start_soon(_drive, driver, connector, stop, result, settling)
             nursery.start_soon(_record, run, writer, stop, ending)
             nursery.start_soon(_stop_when_done, run, stop, ending)
@@ -138,9 +152,9 @@ async def run_client(
         writer.close()
 
 
-def client_router(run: LiveRun) -> Router:
+def client_router(run: LiveRun, access: Access | None = None) -> Router:
     """Return what the client's HTTP port serves."""
-    metrics = metrics_handler(make_registry(ClientCollector(run.load)))
+    metrics = metrics_handler(make_registry(ClientCollector(run.load), access))
     return control_router(run, {"/metrics": metrics})
 
 

@@ -42,7 +42,8 @@ class SessionDriver:
         self._leaving = False
         self._refused = ""
         self._next_id = 0
-        self._prefix = os.urandom(4).hex()
+        self._run = os.urandom(8).hex()
+        self._sessions = 0
 
     async def run(self, connector: Connector) -> None:
         """Send requests, over as many sessions as it takes, until cancelled or stopped.
@@ -52,7 +53,9 @@ class SessionDriver:
             ConfigError: The frontend refuses us.
         """
         while (stream := await connector.connect()) is not None:
-            link = Link(stream, Hello(VERSION, "client"), connector)
+            self._sessions += 1
+            hello = Hello(VERSION, "client", run=self._run, session=self._sessions)
+            link = Link(stream, hello, connector)
             try:
                 why = await link.run(self._handle, partial(self._send, link, connector))
             except UnreachableError as exc:
@@ -89,7 +92,7 @@ class SessionDriver:
         lines = []
         for sending in sendings:
             self._next_id += 1
-            request_id = f"{self._prefix}-{self._next_id}"
+            request_id = str(self._next_id)
             self._pending[request_id] = sending
             lines.append(encode_frame(self._load.request(sending, request_id)))
         if self._load.verbose:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from scalab.access.settings import AccessSettings
 from scalab.errors import ConfigError
 from scalab.load.scenario import Scenario
 from scalab.runtime.net import Address
@@ -19,12 +20,15 @@ class ClientSettings:
     scenario: Scenario
     frontend: Address = DEFAULT_FRONTEND
     control_addr: Address | None = DEFAULT_CONTROL_ADDR
+    allow_hosts: tuple[str, ...] = ()
+    """Further names under which browsers may ask for the page."""
     classic: bool = False
     """One connection a request, to work with the classic frontend."""
     grace_s: float = 0.0
     """Time that outstanding requests have to be answered at the end."""
     connect_timeout_s: float = 5.0
     reconnect_timeout_s: float = 300.0
+    access: AccessSettings = attrs.Factory(AccessSettings)
     verbose: bool = False
     out: str = ""
     """Where the run file goes; "" = nowhere."""

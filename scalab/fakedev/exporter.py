@@ -8,11 +8,14 @@ import attrs
 import structlog
 import trio
 
+from scalab.access.access import Access
+from scalab.access.settings import AccessSettings
 from scalab.errors import ConfigError
 from scalab.protocol.errors import ProtocolError
 from scalab.protocol.framing import LineReader
 from scalab.protocol.text import printable
 from scalab.runtime.accept import accept_connections
+from scalab.runtime.guard import Guard
 from scalab.runtime.http import HttpServer
 from scalab.runtime.metrics import make_registry, metrics_handler
 from scalab.runtime.net import Address, bound_address, open_listeners
@@ -50,6 +53,7 @@ class ExporterSettings:
     files: str = ""
     """Folder in which to make the devices' files; empty = none."""
     most_workloads: int = 4096
+    access: AccessSettings = attrs.Factory(AccessSettings)
     verbose: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -89,6 +93,7 @@ async def run_exporter(
     Raises:
         ConfigError: An address or the socket can't be listened on, or files can't be made.
     """
+    access = Access(settings.access, clock=trio.current_time)
     node = Node(settings.node, trio.current_time())
     exporter = Exporter(node, settings)
     files = device_files(settings.files, node.devices) if settings.files else nullcontext()
@@ -96,13 +101,13 @@ async def run_exporter(
         pages = await open_listeners(settings.metrics_addr, "metrics")
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
         async with trio.open_nursery() as nursery:
-            await nursery.start(serve_metrics, node, settings.naming, pages)
+            await nursery.start(serve_metrics, node, settings.naming, pages, access)
             nursery.start_soon(exporter.keep_time)
             nursery.start_soon(accept_connections, listener, exporter.serve, nursery)
             bound = Bound(settings.socket, bound_address(pages), node)
             log.info(
                 "exporter is ready", devices=",".join(node.devices), socket=settings.socket,
-                metrics=f"http://{bound.metrics}/metrics",
+                metrics=f"{access.scheme}://{bound.metrics}/metrics",
             )  # fmt: skip
             task_status.started(bound)
             await stop.requested.wait()
@@ -266,13 +271,14 @@ async def serve_metrics(  # noqa: ASYNC128 - the server tells task_status
     node: Node,
     naming: Naming,
     listeners: list[trio.SocketListener],
+    access: Access | None = None,
     *,
     task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve ``/metrics`` and ``/livez`` until cancelled."""
-    metrics = metrics_handler(make_registry(NodeCollector(node, naming, trio.current_time)))
+    metrics = metrics_handler(make_registry(NodeCollector(node, naming, trio.current_time), access))
     router = Router({"/metrics": metrics, "/livez": lambda _request: Response.text("ok")})
-    await HttpServer(router).serve(listeners, task_status=task_status)
+    await HttpServer(router, guard=Guard(access)).serve(listeners, task_status=task_status)
 
 
 def _log_totals(node: Node) -> None:

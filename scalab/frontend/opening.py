@@ -162,7 +162,7 @@ def address_of(stream: Stream) -> str:
     return str(peer_of(stream) or "")
 
 
-async def turn_away(hub: Hub, stream: trio.SocketStream, why: str) -> None:
+async def turn_away(hub: Hub, transport: trio.SocketStream, port: Port, why: str) -> None:
     """Tell a peer of whatever kind, which has not said that yet, why it can't stay.
 
     Of a flood most are told nothing: those who wait for the word to be read hold a file each.
@@ -171,7 +171,9 @@ async def turn_away(hub: Hub, stream: trio.SocketStream, why: str) -> None:
         return
     hub.turning_away += 1
     try:
-        await send_last(stream, encode_turned_away(why))
+        stream = await _secure(hub, transport, port)
+        if stream is not None:
+            await send_last(stream, encode_turned_away(why))
     finally:
         hub.turning_away -= 1
 

@@ -134,8 +134,7 @@ async def _serve_connection(hub: Hub, port: Port, stream: trio.SocketStream) -> 
         async with stream:
             with hub.connection(port.role, peer_of(stream)) as refusal:
                 if refusal:
-                    if hub.access.scheme == "http":  # else nobody could read it
-                        await turn_away(hub, stream, refusal)
+                    await turn_away(hub, stream, port, refusal)
                 else:
                     await serve_peer(hub, stream, port)
     except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:

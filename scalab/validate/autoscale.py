@@ -131,13 +131,15 @@ async def watch_autoscaler(
     """
     async with AsyncExitStack() as exits:
         at = await find_frontend(settings, exits)
-        frontend = FrontendWatch(at.http, settings.queue)
+        frontend = FrontendWatch(at.http, settings.queue, at.open("metrics"))
         await frontend.state()  # tells early whether there is anybody
         served = Served()
         client = ClientSettings(
             scenario=wanted.scenario,
             frontend=at.clients,
+            access=at.access,
             control_addr=settings.control_addr,
+            allow_hosts=settings.allow_hosts,
             out=settings.out,
             command=settings.command,
         )

@@ -7,9 +7,10 @@ from typing import Any
 
 import attrs
 
+from scalab.access.access import Access
 from scalab.errors import UnreachableError
 from scalab.protocol.text import printable
-from scalab.runtime.fetch import fetch
+from scalab.runtime.fetch import HttpPeer
 from scalab.runtime.net import Address
 
 
@@ -37,10 +38,11 @@ class FrontendWatch:
     Args:
         http: Where it listens for HTTP.
         queue: Which queue.
+        access: Our token, and whether with TLS.
     """
 
-    def __init__(self, http: Address, queue: str) -> None:
-        self._url = f"http://{http}/api/queues"
+    def __init__(self, http: Address, queue: str, access: Access | None = None) -> None:
+        self._frontend = HttpPeer(http, "the frontend", access)
         self._http = http
         self._queue = queue
 
@@ -50,11 +52,11 @@ class FrontendWatch:
         Raises:
             UnreachableError: There is no frontend, or it hasn't the queue.
         """
-        text = await fetch(self._url, "the frontend")
+        text = await self._frontend.get("/api/queues")
         try:
             queue = json.loads(text)["queues"].get(self._queue)
         except (ValueError, KeyError) as exc:
-            raise UnreachableError(f"{self._url} is no frontend: {exc!r}") from None
+            raise UnreachableError(f"{self._frontend.url} is no frontend: {exc!r}") from None
         if queue is None:
             name = printable(self._queue, 80)
             raise UnreachableError(f"the frontend at {self._http} has no queue '{name}'")

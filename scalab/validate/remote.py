@@ -8,13 +8,14 @@ from typing import Any, Final
 import attrs
 import trio
 
+from scalab.access.access import Access
 from scalab.errors import ConfigError, UnreachableError
 from scalab.measure.aggregate import HISTOGRAMS, Aggregate
 from scalab.measure.interval import Interval
 from scalab.measure.statistics import ErrorCount, Place, Spread, Statistics
 from scalab.measure.window import Window
 from scalab.protocol.text import printable
-from scalab.runtime.fetch import fetch
+from scalab.runtime.fetch import HttpPeer
 from scalab.runtime.net import Address
 from scalab.verdict.checks import Facts, run_checks
 from scalab.verdict.results import Checked
@@ -22,7 +23,6 @@ from scalab.verdict.results import Checked
 POLL_S: Final = 0.2
 _COUNTS = ("sent", "completed", "succeeded")
 _TIMES = ("wait", "run", "overhead", "total")
-_WHAT = "the client"
 
 
 class RemoteEngine:
@@ -34,10 +34,12 @@ class RemoteEngine:
 
     Args:
         control: Its control port.
+        access: Our token, and whether with TLS.
     """
 
-    def __init__(self, control: Address) -> None:
-        self._url = f"http://{control}"
+    def __init__(self, control: Address, access: Access | None = None) -> None:
+        self._client = HttpPeer(control, "the client", access, "control")
+        self._url = self._client.url
         self._window = Window()
         self._last = Statistics.empty()
         self._queue = ""
@@ -107,7 +109,7 @@ class RemoteEngine:
         return run_checks(Facts(window=self._window, open_loop=False))
 
     async def _ask(self, path: str) -> dict[str, Any]:
-        text = await fetch(self._url + path, _WHAT)
+        text = await self._client.get(path)
         try:
             answer = json.loads(text)
         except ValueError as exc:

@@ -39,7 +39,7 @@ from scalab.scaling.usl_text import describe
 
 from .engine import Engine, OwnEngine
 from .frontend import FrontendWatch
-from .infrastructure import find_frontend
+from .infrastructure import Addresses, find_frontend
 from .remote import RemoteEngine
 from .settings import ValidateSettings
 from .steps import Stepper
@@ -77,14 +77,15 @@ async def validate(
     """
     async with AsyncExitStack() as exits:
         at = await find_frontend(settings, exits)
-        watch = FrontendWatch(at.http, settings.queue)
+        watch = FrontendWatch(at.http, settings.queue, at.open("metrics"))
         await watch.state()  # tells early whether there is anybody
         scaler = await exits.enter_async_context(make_scaler(at.workers))
         scene = _Scene(settings, scaler, watch, stop, result)
         if settings.client is None:
-            await _our_own(scene, at.clients)
+            await _our_own(scene, at)
         else:
-            await _elsewhere(scene, settings.client)
+            engine = RemoteEngine(settings.client, at.open("control"))
+            await _elsewhere(scene, engine)
 
 
 @attrs.frozen
@@ -101,14 +102,16 @@ class _Scene:
         return _Steps(self.settings, Stepper(self.settings, engine, self.scaler, self.watch))
 
 
-async def _our_own(scene: _Scene, frontend: Address) -> None:
+async def _our_own(scene: _Scene, at: Addresses) -> None:
     """Take the steps with a load of our own."""
     settings, scaler, result = scene.settings, scene.scaler, scene.result
     most = settings.parallel(settings.steps[-1], scaler.slots_per_worker)
     client = ClientSettings(
         scenario=make_scenario(settings, most),
-        frontend=frontend,
+        frontend=at.clients,
+        access=at.access,
         control_addr=settings.control_addr,
+        allow_hosts=settings.allow_hosts,
         out=settings.out,
         command=settings.command,
     )
@@ -124,7 +127,7 @@ async def _our_own(scene: _Scene, frontend: Address) -> None:
         result.run, result.error = made.run, made.error
 
 
-async def _elsewhere(scene: _Scene, control: Address) -> None:
+async def _elsewhere(scene: _Scene, engine: RemoteEngine) -> None:
     """Take the steps with the load of a client that runs elsewhere."""
     settings, result = scene.settings, scene.result
     scenario = make_scenario(settings, 0)
@@ -137,7 +140,6 @@ async def _elsewhere(scene: _Scene, control: Address) -> None:
         record.add(found)
         unwritten.append(found)
 
-    engine = RemoteEngine(control)
     steps = scene.steps(engine)
     try:
         await steps.take(add, scene.stop)

@@ -6,6 +6,7 @@ from typing import Final
 
 import attrs
 
+from scalab.access.settings import AccessSettings
 from scalab.errors import ConfigError
 from scalab.runtime.net import Address
 
@@ -50,6 +51,9 @@ class ValidateSettings:
     """Control port of a client that makes the load; None = a load of our own."""
     control_addr: Address | None = None
     """Where our own control port is; None = nowhere."""
+    allow_hosts: tuple[str, ...] = ()
+    """Further names under which browsers may ask for its page."""
+    access: AccessSettings = attrs.Factory(AccessSettings)
     min_window_s: float = 10.0
     """Each step is measured for so long at least."""
     out: str = ""

@@ -68,7 +68,8 @@ class Threshold:
         try:
             return _parse(text)
         except ConfigError as exc:
-            raise ConfigError(f"threshold '{printable(text, 80)}': {exc}") from None
+            told = printable(str(exc))  # which repeats pieces of the text
+            raise ConfigError(f"threshold '{printable(text, 80)}': {told}") from None
 
     def __str__(self) -> str:
         scope = f"{{{self.scope}={_quoted(self.name)}}}" if self.scope else ""

@@ -54,7 +54,7 @@ FIRST_MESSAGES = [
     (b"{" + b" " * 1024, "oversize", "message longer than 1024 bytes"),
     (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "malformed", "a message must be a JSON object"),
     (b'["Queue"]', "malformed", "a message must be a JSON object"),
-    (b"\x16\x03\x01\x02\x00", "malformed", "a message must be a JSON object"),
+    (b"\x16\x03\x01\x02\x00", "malformed", "this port speaks no TLS"),
     (b'{"Queue": q}', "malformed", "not valid JSON"),
     (b'{"Queue": "\xff"}', "malformed", "not valid JSON"),
     (b'{"Queue": "q"} {"Queue": "q"}', "malformed", "unexpected bytes after the message"),
@@ -230,6 +230,16 @@ CLIENT_FRAMES = [
     ('{"Kind": "pull"}', "unexpected", "a client may not send pull now"),
     ('{"Kind": "hello", "Version": 1, "Role": "client"}', "unexpected", "may not send hello"),
     ('{"Kind": "welcome", "Version": 1, "Heartbeat": 1}', "unexpected", "may not send welcome"),
+    (
+        '{"Kind": "request", "Id": "1", "Queue": "q", "Limit": 1e308}',
+        "field",
+        "Limit must not be above 1e+09",
+    ),
+    ('{"Kind": "request", "Id": "1", "Queue": "q", "Limit": NaN}', "malformed", "not valid JSON"),
+    ('{"Kind": "request", "Id": "1", "Queue": "q", "Limit": 1e999}', "malformed", "infinity"),
+    ('{"Kind": "cancel", "Id": "\\ud800"}', "malformed", "not valid JSON"),
+    ('{"Kind": "ping", "Kind": "dance"}', "unexpected", "unknown Kind 'dance'"),
+    ('{"Kind": ' + 500 * "[" + 500 * "]" + "}", "unexpected", "unknown Kind [["),
     ('{"Kind": "dance"}', "unexpected", "unknown Kind 'dance'"),
     ('{"Kind": 1}', "unexpected", "unknown Kind 1"),
     ('{"Queue": "q"}', "unexpected", "unknown Kind None"),
@@ -245,6 +255,9 @@ BACKEND_FRAMES = [
     ('{"Kind": "release", "Id": "7"}', "unexpected", "Id '7' is no item that you run"),
     ('{"Kind": "reply", "Id": "1", "Retcode": "0"}', "field", "Retcode must be an integer"),
     ('{"Kind": "reply", "Id": "1", "Runtime": -1}', "field", "Runtime must not be negative"),
+    ('{"Kind": "reply", "Id": "1", "Runtime": 1e308}', "field", "Runtime must not be above 1e+09"),
+    ('{"Kind": "reply", "Id": "1", "Runtime": -Infinity}', "malformed", "not valid JSON"),
+    ('{"Kind": "reply", "Id": "1", "Retcode": 1e30}', "field", "Retcode must be an integer"),
 ]
 
 
@@ -376,19 +389,20 @@ async def test_many_frames_in_one_segment_are_answered_in_order() -> None:
 # --- a limit of connections --------------------------------------------------------------------
 
 
-async def test_connections_over_the_limit_are_closed() -> None:
+async def test_connections_over_the_limit_are_turned_away() -> None:
     async with serving(max_connections=3) as frontend:
         wires = [await frontend.client(), await frontend.backend(), await frontend.to_clients()]
         await wait_all_tasks_blocked()
         over = await frontend.to_clients()
-        await over.gone()
+        told = json.loads(await over.rest())
         await wires[0].in_line()
         await wires[2].aclose()
         await wait_all_tasks_blocked()
         await frontend.client()
         metrics = await frontend.metrics()
 
-    assert metrics["scalab_connections_refused_total"] == 1
+    assert told["Error"] == "too many connections: there are 3, the limit"
+    assert metrics['scalab_connections_refused_total{limit="total"}'] == 1
     assert metrics['scalab_connections_opened_total{role="client"}'] == 3
     assert metrics['scalab_connections{role="client"}'] == 2
     assert metrics['scalab_connections{role="backend"}'] == 1

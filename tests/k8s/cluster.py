@@ -11,6 +11,7 @@ import random
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -51,9 +52,11 @@ async def fetch(url: str, timeout_s: float = 5.0) -> tuple[int, str]:
         timeout_s: For each step of it, in seconds.
     """
 
+    context = ssl._create_unverified_context() if url.startswith("https") else None  # as a kubelet
+
     def get() -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(url, timeout=timeout_s) as response:
+            with urllib.request.urlopen(url, timeout=timeout_s, context=context) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as exc:
             with exc:
@@ -137,7 +140,10 @@ class RunningPod:
     async def probe(self, container: Container, kind: str, timeout_s: float = 5.0) -> int:
         """Ask what a probe asks, and return the status; 0 if there is no answer."""
         asked = container.spec[kind]["httpGet"]
-        return (await fetch(self.url(asked["port"], asked["path"]), timeout_s))[0]
+        url = self.url(asked["port"], asked["path"])
+        if asked.get("scheme") == "HTTPS":
+            url = url.replace("http:", "https:")
+        return (await fetch(url, timeout_s))[0]
 
     async def until_probed(self, container: Container, kind: str) -> None:
         """Wait until a probe succeeds."""
@@ -166,6 +172,8 @@ class Cluster:
     def __init__(self, build: Build, nursery: trio.Nursery, folder: Path) -> None:
         self.build = build
         self.folder = folder
+        self.secrets: dict[str, dict[str, bytes]] = {}
+        """Contents of Secrets, by name."""
         self.services: dict[str, Service] = {}
         self.processes: list[Process] = []
         self._nursery = nursery
@@ -259,7 +267,10 @@ class Cluster:
     ) -> Process:
         folder = self.folder / running.name
         for mount in container.spec.get("volumeMounts", ()):
-            (folder / mount["mountPath"].lstrip("/")).mkdir(parents=True, exist_ok=True)
+            where = folder / mount["mountPath"].lstrip("/")
+            where.mkdir(parents=True, exist_ok=True)
+            for path, content in self._secret(container, mount["name"]).items():
+                (where / path).write_bytes(content)
         first = f"{running.pod.name}-0"  # what the manifests' reader calls every pod
         env = {
             name: running.name if value == first else self._local(value, running, folder)
@@ -268,6 +279,15 @@ class Cluster:
         argv = [self._local(text, running, folder) for text in container.argv()]
         return await self.run(*argv, **{**env, **changed})
 
+    def _secret(self, container: Container, volume: str) -> dict[str, bytes]:
+        """What a volume shows of a Secret, by path; nothing if it shows none."""
+        (found,) = [v for v in container.pod.spec["volumes"] if v["name"] == volume]
+        if "secret" not in found:
+            return {}
+        content = self.secrets[found["secret"]["secretName"]]
+        items = found["secret"].get("items", [{"key": key, "path": key} for key in content])
+        return {item["path"]: content[item["key"]] for item in items}
+
     def _local(self, text: str, running: RunningPod, folder: Path) -> str:
         """Put local addresses and paths into a text."""
         if match := re.fullmatch(r":(\d+)", text):
@@ -275,15 +295,20 @@ class Cluster:
             return f"{HOST}:{running.ports[names[int(match[1])]]}"
         if match := re.fullmatch(r"(scalab-[a-z]+):(\d+)", text):
             return f"{HOST}:{self.services[match[1]].ports[int(match[2])]}"
-        return re.sub(r"^/(data|devices|tmp)(?=/|$)", lambda path: f"{folder}{path[0]}", text)
+        return re.sub(
+            r"^/(data|devices|tmp|etc/scalab)(?=/|$)", lambda path: f"{folder}{path[0]}", text
+        )
 
 
 @asynccontextmanager
-async def cluster(folder: str, patience_s: float = 60.0) -> AsyncIterator[Cluster]:
+async def cluster(
+    folder: str, *components: str, patience_s: float = 60.0
+) -> AsyncIterator[Cluster]:
     """A cluster with the Services of a tester, and no pods yet; all that is started ends with it.
 
     Args:
         folder: Of the tester, under ``k8s``.
+        components: Likewise, in this order.
         patience_s: How long all of it may take, in seconds.
     """
     made: Cluster | None = None
@@ -291,7 +316,7 @@ async def cluster(folder: str, patience_s: float = 60.0) -> AsyncIterator[Cluste
         # A socket's path is short, and pytest's folders aren't.
         with tempfile.TemporaryDirectory(prefix="k8s") as where, trio.fail_after(patience_s):
             async with trio.open_nursery() as nursery:
-                made = Cluster(Build(folder), nursery, Path(where))
+                made = Cluster(Build(folder, components), nursery, Path(where))
                 try:
                     await made.serve()
                     yield made

@@ -33,6 +33,9 @@ SCALING = (
 )
 
 
+SECURE = "secure"
+
+
 @attrs.frozen
 class Build:
     """A folder under ``k8s``, with components added in this order."""
@@ -55,6 +58,9 @@ def all_builds() -> Iterator[Build]:
         for components in itertools.product(gpus, data, ("", *SCALING)):
             yield Build(f"queues/{queue}", tuple(filter(None, components)))
     yield Build("queues/sleep", ("validate",))
+    for queue in QUEUES:
+        yield Build(f"queues/{queue}", (SECURE,))
+    yield Build("queues/sleep", ("validate", SECURE, f"{SECURE}/monitoring"))
 
 
 BUILDS = tuple(all_builds())
@@ -63,7 +69,9 @@ PLAIN = tuple(build for build in TESTERS if not build.components)
 SAMPLES = tuple(
     build
     for build in TESTERS
-    if not build.components or (build.folder == "queues/media" and len(build.components) == 1)
+    if not build.components
+    or build.components == (SECURE,)
+    or (build.folder == "queues/media" and len(build.components) == 1)
 )
 """Each queue and each component once: enough where components don't meet."""
 
@@ -221,6 +229,8 @@ def selects(selector: Object | None, labels: Mapping[str, str]) -> bool:
 
 
 def _holds(requirement: Object, labels: Mapping[str, str]) -> bool:
+    if requirement["operator"] == "DoesNotExist":
+        return requirement["key"] not in labels
     assert requirement["operator"] == "In"
     return labels.get(requirement["key"]) in requirement["values"]
 

@@ -105,9 +105,19 @@ _RELABELING = _object(
     regex=TEXT,
     action=_one_of("replace", "keep", "drop"),
 )
+_SECRET_KEY = _object("name key", name=TEXT, key=TEXT)
 _ENDPOINT = _object(
     "port",
     port=TEXT,
+    scheme=_one_of("https"),
+    authorization=_object("credentials", credentials=_SECRET_KEY),
+    tlsConfig=_object(
+        "serverName ca cert keySecret",
+        serverName=TEXT,
+        ca=_object("secret", secret=_SECRET_KEY),
+        cert=_object("secret", secret=_SECRET_KEY),
+        keySecret=_SECRET_KEY,
+    ),
     path={"type": "string", "pattern": "^/"},
     interval=DURATION,
     scrapeTimeout=DURATION,
@@ -119,7 +129,17 @@ _MONITOR = {
         "matchLabels",
         matchLabels=TEXTS,
         matchExpressions=_list(
-            _object("key operator values", key=TEXT, operator=_one_of("In"), values=_list(TEXT))
+            {
+                "oneOf": [
+                    _object(
+                        "key operator values",
+                        key=TEXT,
+                        operator=_one_of("In"),
+                        values=_list(TEXT),
+                    ),
+                    _object("key operator", key=TEXT, operator=_one_of("DoesNotExist")),
+                ]
+            }
         ),
     ),
 }
@@ -194,6 +214,39 @@ CUSTOM: dict[tuple[str, str], Any] = {
             "monitoring.coreos.com/v1",
             "PrometheusRule",
             _object("groups", groups=_list(_object("name rules", name=TEXT, rules=_list(_RULE)))),
+        ),
+        (
+            "cert-manager.io/v1",
+            "Issuer",
+            {
+                "oneOf": [
+                    _object("selfSigned", selfSigned=_object("")),
+                    _object("ca", ca=_object("secretName", secretName=TEXT)),
+                ]
+            },
+        ),
+        (
+            "cert-manager.io/v1",
+            "Certificate",
+            _object(
+                "secretName issuerRef",
+                isCA={"type": "boolean"},
+                commonName={"type": "string", "minLength": 1, "maxLength": 64},
+                dnsNames=_list({"type": "string", "pattern": r"^[a-z0-9-]+(\.[a-z0-9-]+)*$"}),
+                secretName=TEXT,
+                duration=DURATION,
+                renewBefore=DURATION,
+                privateKey=_object(
+                    "algorithm size",
+                    algorithm=_one_of("ECDSA"),
+                    size=_one_of(256, 384, 521),
+                    rotationPolicy=_one_of("Always", "Never"),
+                ),
+                usages=_list(
+                    _one_of("digital signature", "key encipherment", "server auth", "client auth")
+                ),
+                issuerRef=_object("kind name", kind=_one_of("Issuer"), name=TEXT),
+            ),
         ),
         (
             "keda.sh/v1alpha1",

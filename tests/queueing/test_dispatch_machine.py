@@ -85,18 +85,23 @@ class Queues(RuleBasedStateMachine):
         waiting: int,
     ) -> None:
         self.oracle = Oracle(QUEUES, queue_max, max_attempts, on_client_gone)
-        self.dispatcher = Dispatcher(
-            QUEUES,
-            queue_max=queue_max,
-            max_attempts=max_attempts,
-            on_client_gone=on_client_gone,
-        )
+        self.dispatcher = self.make_dispatcher(queue_max, max_attempts, on_client_gone)
         self.steps = 0
         self.clients = [Client(self.oracle, name) for name in ("Ann", "Bob", "Cid")]
         for backend in first:
             self.attach(backend)
         if waiting:
             self.submit(self.clients[0], "a", waiting, [])
+
+    def make_dispatcher(
+        self, queue_max: int, max_attempts: int, on_client_gone: OnClientGone
+    ) -> Dispatcher:
+        return Dispatcher(
+            QUEUES,
+            queue_max=queue_max,
+            max_attempts=max_attempts,
+            on_client_gone=on_client_gone,
+        )
 
     @invariant()
     def all_is_as_it_should_be(self) -> None:

@@ -238,6 +238,27 @@ async def test_the_last_words_are_in_order() -> None:
     assert (reply["Id"], reply["Retcode"]) == ("crossed", 3)
 
 
+async def test_a_frontend_that_hands_an_item_over_twice_is_left() -> None:
+    """Its name would stand for two runs; a frontend of ours doesn't do that."""
+    async with fake_frontend() as frontend, puppet() as workload, trio.open_nursery() as nursery:
+        stop = Stop()
+        nursery.start_soon(
+            partial(backend_run, frontend.address, *workload.command, stop=stop, slots=2)
+        )
+        wire = await frontend.session()
+        await wire.frame("item", Id="same")
+        run = await workload.run()
+        await wire.frame("item", Id="same")
+        await wire.gone()
+        await run.killed()
+        again = await frontend.session()
+        await again.frame("item", Id="same")
+        await (await workload.run()).end()
+        assert (await again.next("reply"))["Id"] == "same"
+        stop.requested.set()
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_pong_of_an_earlier_ping_is_not_the_answer(mock_clock: MockClock) -> None:
     """Or else an item that crosses the drain would be dropped, and count as an attempt."""
     async with fake_frontend() as frontend, trio.open_nursery() as nursery:
