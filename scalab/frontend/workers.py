@@ -165,19 +165,20 @@ class _SessionWorker:
         dispatcher, now = self._hub.dispatcher, trio.current_time()
         for frame in frames:
             if isinstance(frame, Reply):
-                self._known(frame.id, dispatcher.finish(self.worker, frame.id, frame, now))
+                if dispatcher.finish(self.worker, frame.id, frame, now) is None:
+                    raise _unknown(frame.id)
             elif isinstance(frame, Release):
-                self._known(frame.id, dispatcher.release(self.worker, frame.id, now))
+                if dispatcher.release(self.worker, frame.id, now) is None:
+                    raise _unknown(frame.id)
             elif isinstance(frame, Pull):
                 dispatcher.pull(self.worker, now)
             elif isinstance(frame, Drain):
                 dispatcher.retire(self.worker)
         self._hub.check_finished()
 
-    @staticmethod
-    def _known(token: str, item: Item | None) -> None:
-        if item is None:
-            raise ProtocolError("unexpected", f"Id {token[:40]!r} is no item that you run")
+
+def _unknown(token: str) -> ProtocolError:
+    return ProtocolError("unexpected", f"Id {token[:40]!r} is no item that you run")
 
 
 async def _serve_session(hub: Hub, stream: Stream, hello: Hello, rest: bytes) -> None:

@@ -114,7 +114,7 @@ class LineReader:
             ProtocolError: ``oversize``; nothing of a line that is too long is returned.
         """
         *lines, self._partial = (self._partial + data).split(b"\n")
-        if len(self._partial) > self._limit or any(len(line) > self._limit for line in lines):
+        if max(map(len, lines), default=0) > self._limit or len(self._partial) > self._limit:
             raise ProtocolError("oversize", f"message longer than {self._limit} bytes")
         return lines
 

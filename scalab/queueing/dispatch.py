@@ -277,9 +277,10 @@ class Dispatcher:
         """Enter a worker's free slots among the idle ones, or tell it that nothing waits."""
         queue = worker.queue
         # What waits is this worker's to take: nobody else has a free slot then.
-        while (free := worker.free) > 0 and queue.waiting:
-            self._hand(queue.waiting.pop(), worker, now)
-        if free <= 0:
+        waiting = queue.waiting
+        while waiting and worker.free > 0:
+            self._hand(waiting.pop(), worker, now)
+        if worker.free <= 0:
             return
         if worker.wait:
             queue.idle[worker] = None
