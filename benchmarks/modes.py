@@ -5,8 +5,9 @@
 
 Modes: scaling (efficiency of ``sleep`` on 1 to 256 workers), spawn (programs started per second,
 against the bare cost of starting them), openloop (how late requests leave at 10 000 a second),
-capacity (10 000 idle workers, 1 000 000 waiting items), scrape (metrics of 1 to 1 000 queues),
-startup (of the command line and of each part). ``MODE --help`` tells its options.
+capacity (10 000 idle workers, 1 000 000 waiting items), sizes (of messages), scrape (metrics of
+1 to 1 000 queues), startup (of the command line and of each part). ``MODE --help`` tells its
+options.
 
 Every part of scalab is a process of its own on loopback. Machines are noisy: compare rows of one
 run, not runs.
@@ -22,7 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any, Protocol
 
-from lab import capacity, openloop, scaling, scrape, spawn, startup
+from lab import capacity, openloop, scaling, scrape, sizes, spawn, startup
 from lab.table import Table
 
 from scalab import __version__
@@ -43,6 +44,7 @@ MODES: dict[str, Mode] = {
     "spawn": spawn,
     "openloop": openloop,
     "capacity": capacity,
+    "sizes": sizes,
     "scrape": scrape,
     "startup": startup,
 }

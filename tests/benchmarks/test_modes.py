@@ -18,6 +18,7 @@ SMALL = {
     "spawn": "--at-once 1 --seconds 0.2",
     "openloop": "--rates 200 --seconds 0.5 --warm-up 0.1",
     "capacity": "--workers 2 40 --waiting 300 3000 --items 300 --rounds 1 --idle 0.2",
+    "sizes": "--sizes 1 900 --items 200 --rounds 1",
     "scrape": "--queues 1 5 --scrapes 2",
     "startup": "--rounds 1",
 }
