@@ -256,7 +256,7 @@ def _start(
         passed_on = None if launch.output == "inherit" else subprocess.DEVNULL
         # Not in a thread: CPython holds the GIL from the fork to the exec, so that a thread would
         # cost time and spare the event loop nothing.
-        leader = subprocess.Popen(
+        leader = subprocess.Popen(  # noqa: S603 - the workload: to run it is what we are for
             argv,
             stdin=None if launch.stdin == "inherit" else subprocess.DEVNULL,
             stdout=stdout.child_end if stdout else passed_on,

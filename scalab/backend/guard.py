@@ -116,7 +116,7 @@ class Guard:
             self._table = os.memfd_create("scalab-guard")
             for pgid, place in self._places.items():
                 self._note(place, pgid)
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - a program of our own
                 [sys.executable, "-I", "-S", _PROGRAM, self._token, str(self._table)],
                 stdin=theirs,
                 stdout=subprocess.DEVNULL,

@@ -31,10 +31,10 @@ def noted(table: int) -> list[int]:
 def marked(mark: bytes) -> list[int]:
     """Return the processes that have ``mark`` in their environment."""
     pids = []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
+    for process in Path("/proc").iterdir():
         with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
-            if mark in environ.read_bytes():
-                pids.append(int(environ.parent.name))
+            if process.name.isdecimal() and mark in (process / "environ").read_bytes():
+                pids.append(int(process.name))
     return pids
 
 

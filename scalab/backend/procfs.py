@@ -12,13 +12,15 @@ def session_members(session: int) -> dict[int, int]:
     reads may be missed; zombies are left out.
     """
     members = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for process in Path("/proc").iterdir():
+        if not process.name.isdecimal():
+            continue
         try:
-            text = stat.read_bytes()
+            text = (process / "stat").read_bytes()
         except OSError:  # it ended meanwhile
             continue
         # "pid (name) state ppid pgrp session …", and the name may contain anything
         state, _parent, group, its_session = text[text.rindex(b")") + 2 :].split()[:4]
         if int(its_session) == session and state not in b"ZX":
-            members[int(stat.parent.name)] = int(group)
+            members[int(process.name)] = int(group)
     return members

@@ -1,17 +1,19 @@
 """The frontend's Prometheus metrics.
 
-A collector that reads the queues' own counters when it is scraped: the hot path pays for no
-metric objects, and the figures can't differ from those that the dispatcher keeps. Every
-configured queue has all its series, with 0, from the start.
+The queues' own counters are read when they are scraped: the hot path pays for no metric objects,
+and the figures can't differ from those that the dispatcher keeps. Every configured queue has all
+its series, with 0, from the start.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import accumulate
 from math import inf
 
+import attrs
 import trio
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -22,38 +24,27 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from scalab.queueing.counters import BUCKETS_S, Durations
+from scalab.queueing.counters import BUCKETS_S, Counters, Durations
 from scalab.queueing.queue import Queue
 from scalab.runtime.lag import LAG_BUCKETS_S, LagMonitor
+from scalab.runtime.series import NAME, Family, Many
 
 from .hub import Hub
-from .storemetrics import store_metrics
+from .storemetrics import shared_series, store_metrics
 
 _BOUNDS = tuple(map(floatToGoString, (*BUCKETS_S, inf)))
 _LAG_BOUNDS = tuple(map(floatToGoString, (*LAG_BUCKETS_S, inf)))
 
 
 class FrontendCollector(Collector):
-    """Everything that a frontend exports of its own."""
+    """What a frontend exports of itself, beside what it exports of each queue."""
 
     def __init__(self, hub: Hub, lag: LagMonitor) -> None:
         self._hub = hub
         self._lag = lag
 
     def collect(self) -> Iterable[Metric]:
-        """Read everything now, and start new maxima unless the log's interval does that."""
-        queues = list(self._hub.dispatcher.queues.values())
-        yield from _levels(queues)
-        yield from _counts(queues, self._hub.dispatcher.unknown_queue)
-        yield from _durations(queues)
-        yield from self._process()
-        if self._hub.engine is not None:
-            yield from store_metrics(self._hub.engine)
-        if not self._hub.settings.interval_s:
-            for queue in queues:
-                queue.counters.reset_maxima()
-
-    def _process(self) -> Iterator[Metric]:
+        """Read everything now."""
         hub = self._hub
         now, ever = (
             _gauge("scalab_connections", "Connections now", "role"),
@@ -83,6 +74,8 @@ class FrontendCollector(Collector):
             [], list(zip(bounds, accumulate(self._lag.counts), strict=True)), self._lag.sum_s
         )
         yield lag
+        if hub.engine is not None:
+            yield from store_metrics(hub.engine)
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
@@ -93,25 +86,46 @@ def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
     return CounterMetricFamily(name, text, labels=labels)
 
 
-def _levels(queues: list[Queue]) -> Iterator[Metric]:
-    items = _gauge(
-        "scalab_queue_items", "Items in a queue; their sum is its demand", "queue", "state"
+def queue_series(hub: Hub) -> Many[Queue]:
+    """Return what is exported of each queue.
+
+    When a queue was read, its maxima start anew, unless the log's interval does that.
+    """
+    families = [*_levels(), *_counts(hub), *_durations()]
+    if hub.engine is not None:
+        families += shared_series(hub.engine)
+    resets = not hub.settings.interval_s
+
+    def done(queue: Queue) -> None:
+        if resets:
+            queue.counters.reset_maxima()
+
+    return Many(lambda: hub.dispatcher.queues, families, done)
+
+
+def _levels() -> Iterator[Family[Queue]]:
+    yield Family.of(
+        _gauge("scalab_queue_items", "Items in a queue; their sum is its demand", "queue", "state"),
+        lambda queue: (len(queue.waiting), queue.running),
+        ("waiting", "running"),
     )
-    limit = _gauge("scalab_queue_limit_items", "Most items that may wait; 0 = unlimited", "queue")
-    slots = _gauge("scalab_queue_backends", "Slots of the connected backends", "queue", "state")
-    oldest = _gauge(
-        "scalab_queue_oldest_item_timestamp_seconds",
-        "When the item that waits longest was accepted; 0 = none waits",
-        "queue",
+    yield Family.of(
+        _gauge("scalab_queue_limit_items", "Most items that may wait; 0 = unlimited", "queue"),
+        lambda queue: (queue.limit,),
     )
-    for queue in queues:
-        items.add_metric([queue.name, "waiting"], len(queue.waiting))
-        items.add_metric([queue.name, "running"], queue.running)
-        limit.add_metric([queue.name], queue.limit)
-        for state, count in queue.slots().items():
-            slots.add_metric([queue.name, state], count)
-        oldest.add_metric([queue.name], _oldest_timestamp(queue))
-    yield from (items, limit, slots, oldest)
+    yield Family.of(
+        _gauge("scalab_queue_backends", "Slots of the connected backends", "queue", "state"),
+        lambda queue: queue.slots().values(),
+        Queue("").slots(),
+    )
+    yield Family.of(
+        _gauge(
+            "scalab_queue_oldest_item_timestamp_seconds",
+            "When the item that waits longest was accepted; 0 = none waits",
+            "queue",
+        ),
+        lambda queue: (_oldest_timestamp(queue),),
+    )
 
 
 def _oldest_timestamp(queue: Queue) -> float:
@@ -119,45 +133,66 @@ def _oldest_timestamp(queue: Queue) -> float:
     return time.time() - (trio.current_time() - head.accepted_at) if head else 0.0
 
 
-def _counts(queues: list[Queue], unknown_queue: int) -> Iterator[Metric]:
-    accepted = _counter("scalab_queue_items_accepted", "Requests taken into a queue", "queue")
-    delivered = _counter("scalab_queue_items_delivered", "Items handed to a backend", "queue")
-    families = (
-        ("completed", "outcome", "Items by how they ended; each ends once"),
-        ("rejected", "reason", "Requests that were not accepted"),
-        ("redelivered", "reason", "Items put back, as their backend lost or released them"),
-        ("cancelled", "stage", "Items that their client no longer wanted"),
+def _counts(hub: Hub) -> Iterator[Family[Queue]]:
+    yield Family.of(
+        _counter("scalab_queue_items_accepted", "Requests taken into a queue", "queue"),
+        lambda queue: (queue.counters.accepted,),
     )
-    labelled = [
-        (name, _counter(f"scalab_queue_items_{name}", text, "queue", label))
-        for name, label, text in families
-    ]
-    for queue in queues:
-        accepted.add_metric([queue.name], queue.counters.accepted)
-        delivered.add_metric([queue.name], queue.counters.delivered)
-        for name, family in labelled:
-            for value, count in getattr(queue.counters, name).items():
-                family.add_metric([queue.name, value], count)
-    dict(labelled)["rejected"].add_metric(["", "unknown_queue"], unknown_queue)
-    yield from (accepted, delivered, *(family for _, family in labelled))
+    yield Family.of(
+        _counter("scalab_queue_items_delivered", "Items handed to a backend", "queue"),
+        lambda queue: (queue.counters.delivered,),
+    )
+    yield _labelled("completed", "outcome", "Items by how they ended; each ends once")
+    rejected = _labelled("rejected", "reason", "Requests that were not accepted")
+    yield attrs.evolve(rejected, others=partial(_unknown_queue, hub, rejected.metric))
+    yield _labelled(
+        "redelivered", "reason", "Items put back, as their backend lost or released them"
+    )
+    yield _labelled("cancelled", "stage", "Items that their client no longer wanted")
 
 
-def _durations(queues: list[Queue]) -> Iterator[Metric]:
+def _labelled(name: str, label: str, text: str) -> Family[Queue]:
+    def counts(counters: Counters) -> dict[str, int]:
+        found: dict[str, int] = getattr(counters, name)
+        return found
+
+    family = _counter(f"scalab_queue_items_{name}", text, "queue", label)
+    return Family.of(family, lambda queue: counts(queue.counters).values(), counts(Counters()))
+
+
+def _unknown_queue(hub: Hub, rejected: Metric) -> Metric:
+    others = _counter(rejected.name, rejected.documentation, "queue", "reason")
+    others.add_metric(["", "unknown_queue"], hub.dispatcher.unknown_queue)
+    return others
+
+
+def _durations() -> Iterator[Family[Queue]]:
     for name, text in (
         ("wait", "Time in the queue, of items that ran"),
         ("run", "Run time of the workload"),
         ("request", "Time from acceptance to the end, however it ended"),
     ):
         histogram = HistogramMetricFamily(f"scalab_queue_{name}_seconds", text, labels=["queue"])
+        histogram.add_metric([NAME], [(bound, 0) for bound in _BOUNDS], 0)
+        yield Family(histogram, partial(_histogram, name))
         maximum = _gauge(
             f"scalab_queue_{name}_seconds_max",
             f"{text}: the longest since the last scrape, or of the log's interval",
             "queue",
         )
-        for queue in queues:
-            durations: Durations = getattr(queue.counters, name)
-            buckets = list(zip(_BOUNDS, accumulate(durations.counts), strict=True))
-            histogram.add_metric([queue.name], buckets, durations.sum_s)
-            maximum.add_metric([queue.name], durations.max_s)
-        yield histogram
-        yield maximum
+        yield Family.of(maximum, partial(_maximum, name))
+
+
+def _histogram(name: str, queue: Queue) -> Iterator[float]:
+    durations: Durations = getattr(queue.counters, name)
+    total = 0
+    for count in durations.counts:
+        total += count
+        yield total
+    yield total
+    yield durations.sum_s
+
+
+def _maximum(name: str, queue: Queue) -> Iterator[float]:
+    durations: Durations = getattr(queue.counters, name)
+    yield durations.max_s

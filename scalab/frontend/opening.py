@@ -122,9 +122,7 @@ def _refusal(text: str) -> bytes:
     return encode_frame(Refusal(text))
 
 
-async def _read_opening(
-    stream: Stream, deadline_s: float
-) -> tuple[dict[str, Any], bytes] | None:
+async def _read_opening(stream: Stream, deadline_s: float) -> tuple[dict[str, Any], bytes] | None:
     """Read the first message of a connection, and what came after it.
 
     Returns:

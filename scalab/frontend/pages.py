@@ -19,7 +19,7 @@ from scalab.runtime.routing import Handler, Request, Response, Router
 
 from .history import History
 from .hub import Hub
-from .metrics import FrontendCollector
+from .metrics import FrontendCollector, queue_series
 from .overview import Only
 from .page import backend_json, client_json, render_page, render_panels
 from .seen import Backend, Client, QueueSeen
@@ -52,11 +52,12 @@ async def serve_pages(  # noqa: ASYNC128 - the server tells task_status
 
     history = History(list(hub.dispatcher.queues.values()))
     shown = _Shown(hub, history, lag)
+    registry = make_registry(FrontendCollector(hub, lag), hub.access)
     router = Router(
         {
             "/": shown.page(render_page),
             "/panels": shown.page(render_panels),
-            "/metrics": metrics_handler(make_registry(FrontendCollector(hub, lag), hub.access)),
+            "/metrics": metrics_handler(registry, queue_series(hub)),
             "/livez": lambda _request: Response.text("ok"),
             "/readyz": ready,
             "/api/queues": lambda _request: Response.json(_queues(hub)),

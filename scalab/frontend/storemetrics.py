@@ -6,7 +6,7 @@ and the highest of them is the right one. All other metrics add up over frontend
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 from prometheus_client.core import (
@@ -16,14 +16,18 @@ from prometheus_client.core import (
     Metric,
 )
 
+from scalab.queueing.queue import Queue, Shared
+from scalab.runtime.series import Family
+from scalab.sharedqueue.dispatcher import SharedQueue
 from scalab.sharedqueue.service import BOUNDS_S, Engine
 
 _BOUNDS = (*(f"{bound:g}" for bound in BOUNDS_S), "+Inf")
+_UNKNOWN = Shared(0, 0, 0.0, 0)
+"""A queue of which the store has not told us yet."""
 
 
 def store_metrics(engine: Engine) -> Iterator[Metric]:
     """Yield what there is to say of the store."""
-    yield from _whole_queues(engine)
     yield GaugeMetricFamily(
         "scalab_engine_up", "1 if the store is there", float(engine.away_since is None)
     )
@@ -39,50 +43,53 @@ def store_metrics(engine: Engine) -> Iterator[Metric]:
         "scalab_engine_reconnects", "Connections to the store after the first",
         max(0, engine.connects - 1),
     )  # fmt: skip
-    shared = engine.dispatcher.shared
-    for name, text, counts in (
-        (
-            "scalab_leases_lost",
-            "Items that were taken from us, as the store had not heard of us for too long",
-            {name: queue.holder.leases_lost for name, queue in shared.items()},
-        ),
-        (
-            "scalab_stale_replies",
-            "Replies that were void, as their lease had been lost",
-            {name: queue.holder.stale_replies for name, queue in shared.items()},
-        ),
-        (
-            "scalab_reasserted",
-            "Items that the store had lost, and was given again",
-            {name: queue.origin.reasserted for name, queue in shared.items()},
-        ),
-    ):
-        yield _counter(name, text, "queue", counts)
 
 
-def _whole_queues(engine: Engine) -> Iterable[Metric]:
-    items = GaugeMetricFamily(
-        "scalab_shared_queue_items",
-        "Items in a queue over all frontends: take the highest, not the sum",
-        labels=["queue", "state"],
+def shared_series(engine: Engine) -> Iterator[Family[Queue]]:
+    """Yield what there is to say of each queue."""
+
+    def of_store(name: str, text: str, read: Callable[[Shared], float]) -> Family[Queue]:
+        family = GaugeMetricFamily(name, text, labels=["queue"])
+        return Family.of(family, lambda queue: (read(queue.shared or _UNKNOWN),))
+
+    def of_ours(name: str, text: str, read: Callable[[SharedQueue], int]) -> Family[Queue]:
+        family = CounterMetricFamily(name, text, labels=["queue"])
+        return Family.of(family, lambda queue: (read(engine.dispatcher.shared[queue.name]),))
+
+    yield Family.of(
+        GaugeMetricFamily(
+            "scalab_shared_queue_items",
+            "Items in a queue over all frontends: take the highest, not the sum",
+            labels=["queue", "state"],
+        ),
+        lambda queue: ((queue.shared or _UNKNOWN).waiting, (queue.shared or _UNKNOWN).running),
+        ("waiting", "running"),
     )
-    oldest = GaugeMetricFamily(
+    yield of_store(
         "scalab_shared_queue_oldest_seconds",
         "How long the head of the line has waited: take the highest",
-        labels=["queue"],
+        lambda shared: shared.oldest_s,
     )
-    frontends = GaugeMetricFamily(
+    yield of_store(
         "scalab_shared_frontends",
         "Frontends that share a queue: take the highest",
-        labels=["queue"],
+        lambda shared: shared.frontends,
     )
-    for name, queue in engine.dispatcher.queues.items():
-        shared = queue.shared
-        items.add_metric([name, "waiting"], shared.waiting if shared else 0)
-        items.add_metric([name, "running"], shared.running if shared else 0)
-        oldest.add_metric([name], shared.oldest_s if shared else 0.0)
-        frontends.add_metric([name], shared.frontends if shared else 0)
-    return (items, oldest, frontends)
+    yield of_ours(
+        "scalab_leases_lost",
+        "Items that were taken from us, as the store had not heard of us for too long",
+        lambda shared: shared.holder.leases_lost,
+    )
+    yield of_ours(
+        "scalab_stale_replies",
+        "Replies that were void, as their lease had been lost",
+        lambda shared: shared.holder.stale_replies,
+    )
+    yield of_ours(
+        "scalab_reasserted",
+        "Items that the store had lost, and was given again",
+        lambda shared: shared.origin.reasserted,
+    )
 
 
 def _counter(name: str, text: str, label: str, counts: dict[str, int]) -> CounterMetricFamily:

@@ -31,6 +31,8 @@ from .streams import TLS_BEGINS, close_politely
 METHODS = ("GET", "HEAD")
 LINGER_S = 0.5
 """Time that a peer has to read our last words before its connection is closed."""
+PIECE = 1 << 18
+"""Bytes that are written in one go: to encrypt megabytes would hold up everybody else."""
 
 # Nothing here is for other sites, for caches, or for a browser to guess the type of.
 _HEADERS = {
@@ -308,6 +310,9 @@ class _Connection:
                 await self._write(data)
                 await self._send_stream(body)
                 return
+            if len(body) > PIECE:  # it isn't worth a copy to have them leave as one
+                await self._write(data)
+                data = b""
             data += self._h11.send(h11.Data(data=body))
         await self._write(data + self._h11.send(h11.EndOfMessage()))
 
@@ -339,7 +344,8 @@ class _Connection:
         sent = False
         try:
             with trio.move_on_after(self._server.limits.write_s):
-                await self._stream.send_all(data)
+                for start in range(0, len(data), PIECE):
+                    await self._stream.send_all(data[start : start + PIECE])
                 sent = True
         finally:
             if not sent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import trio
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -14,6 +15,7 @@ import scalab
 from scalab.access.access import Access
 
 from .routing import Handler, Request, Response
+from .series import END, Encode, Many
 
 
 class _Build(Collector):
@@ -53,11 +55,45 @@ def make_registry(collector: Collector, access: Access | None = None) -> Collect
     return registry
 
 
-def metrics_handler(registry: CollectorRegistry) -> Handler:
-    """Return a handler of ``/metrics``, in text or OpenMetrics as the scraper accepts."""
+def metrics_handler(registry: CollectorRegistry, many: Many[Any] | None = None) -> Handler:
+    """Return a handler of ``/metrics``, in text or OpenMetrics as the scraper accepts.
+
+    Args:
+        registry: Metrics that are few: they are read in one step.
+        many: Those of many things.
+    """
 
     def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), content_type)
 
-    return metrics
+    return metrics if many is None else _Scrapes(registry, many).handle
+
+
+class _Scrapes:
+    """Scrapes that take their time: one is made at a time, and serves all who wait for one."""
+
+    def __init__(self, registry: CollectorRegistry, many: Many[Any]) -> None:
+        self._registry = registry
+        self._many = many
+        self._making = trio.Lock()
+        self._begun = 0
+        self._last: tuple[int, Response] | None = None
+
+    async def handle(self, request: Request) -> Response:
+        """Return a scrape that began after this request came, and so has all that was before."""
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        begun = self._begun
+        async with self._making:
+            last = self._last
+            if last is None or last[0] <= begun or last[1].content_type != content_type:
+                self._begun = number = self._begun + 1
+                last = number, Response(await self._make(encode), content_type)
+            # It is kept only for those who wait: it may be of several megabytes.
+            self._last = last if self._making.statistics().tasks_waiting else None
+        return last[1]
+
+    async def _make(self, encode: Encode) -> bytes:
+        few = encode(self._registry)
+        end = END if few.endswith(END) else b""
+        return b"".join([few.removesuffix(END), *await self._many.write(encode), end])

@@ -118,7 +118,7 @@ class Child:
                 afterwards.callback(os.close, pipe.child_end)
             try:
                 # Not in a thread, whose end would count as the parent's death for the tether.
-                self._popen = subprocess.Popen(
+                self._popen = subprocess.Popen(  # noqa: S603 - what the options name
                     argv,
                     stdin=subprocess.DEVNULL,
                     stdout=self._stdout.child_end if keep_stdout else subprocess.DEVNULL,

@@ -20,7 +20,7 @@ def main() -> None:
         # SIGKILL, as the parent can't have taken its leave; it reaches frozen processes, too.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() == int(parent):  # else it died before we could ask
-        os.execv(argv[0], argv)  # noqa: S606
+        os.execv(argv[0], argv)  # noqa: S606 - needs no shell
 
 
 if __name__ == "__main__":

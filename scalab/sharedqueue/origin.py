@@ -288,6 +288,8 @@ class Origin:
 
     def _send_away(self, item: Asked, now: float) -> None:
         self._store(item)
+        if item.state is State.WAITING:
+            item.waited_s = now - item.accepted_at
         self._end(item, CANCELLED, Reply(error=_STOPPING, retcode=1, retry=True), now)
 
     def _end(self, item: Asked, outcome: str, reply: Reply, now: float) -> None:

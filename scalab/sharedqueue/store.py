@@ -177,8 +177,6 @@ class Store:
     def _connected(self) -> None:
         self._known.clear()
         self._tell(Connected())
-        self._due.update(self._queues)
-        self._hint.set()
         for queue in self._queues:
             self._tell(Wake(queue))
 

@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from prometheus_client.parser import text_string_to_metric_families
 
 from scalab.access.access import Access
 from scalab.access.settings import AccessSettings
@@ -142,6 +143,22 @@ def text_of(path: str | Path) -> str:
 def put(source: str, target: str) -> None:
     """Let a file hold what another one holds."""
     Path(target).write_bytes(Path(source).read_bytes())
+
+
+def figures(text: str, name: str, **labels: str) -> list[tuple[dict[str, str], float]]:
+    """The samples of a metric that have these labels, as they are scraped."""
+    return [
+        (sample.labels, sample.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+
+
+def failures_in(text: str) -> dict[str, int]:
+    """The failures that were counted, by role and reason: ``{"client/wrong": 1}``."""
+    found = figures(text, "scalab_auth_failures_total")
+    return {f"{at['role']}/{at['reason']}": int(n) for at, n in found if n}
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:

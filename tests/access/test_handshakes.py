@@ -16,7 +16,7 @@ from scalab.runtime.net import Address, answers_within
 from scalab.runtime.streams import TlsError, start_tls
 from tests.support import Frontend, Json, backend_run, client_run, working
 
-from .lab import TOKENS, Pki, ask, guarded, s_client, trusting
+from .lab import TOKENS, Pki, ask, failures_in, guarded, s_client, trusting
 
 ROLES = ("client", "backend")
 both_ports = pytest.mark.parametrize("role", ROLES)
@@ -131,18 +131,13 @@ async def test_openssl_gets_an_alert_and_no_further(
         assert alert in said
         assert "nosuch" not in said
         token_role = {"client": "client", "backend": "worker"}[role]
-        assert await tls_failures(frontend, pki) == {token_role: 1}
+        assert await counted(frontend, pki) == {f"{token_role}/tls": 1}
 
 
-async def tls_failures(frontend: Frontend, pki: Pki) -> dict[str, int]:
-    answer = await ask(
-        frontend.bound.metrics, "/metrics", context=trusting(pki.ca, pki.file("peer.pem"))
-    )
-    found = {}
-    for line in answer.body.splitlines():
-        if line.startswith("scalab_auth_failures_total{") and 'reason="tls"' in line:
-            found[line.split('role="')[1].split('"')[0]] = int(float(line.split()[-1]))
-    return {role: n for role, n in found.items() if n}
+async def counted(frontend: Frontend, pki: Pki) -> dict[str, int]:
+    """The failures that the frontend has counted."""
+    context = trusting(pki.ca, pki.file("peer.pem"))
+    return failures_in((await ask(frontend.bound.metrics, "/metrics", context=context)).body)
 
 
 @both_ports

@@ -16,7 +16,7 @@ from scalab.protocol.messages import Hello
 from scalab.runtime.service import Stop
 from tests.support import Frontend, Json, Wire, backend_run, client_run, working
 
-from .lab import TOKENS, WRONG, eventually, guarded, token_file
+from .lab import TOKENS, WRONG, eventually, failures_in, figures, guarded, token_file
 
 ROLES = {"client": "client", "backend": "worker"}
 NEEDED = "a token is needed: start the {} with --token-file"
@@ -33,13 +33,8 @@ async def port(frontend: Frontend, role: str) -> Wire:
 
 
 async def failures(frontend: Frontend) -> dict[str, int]:
-    """The failures counted so far, by role and reason."""
-    lines = (await metrics(frontend)).splitlines()
-    found = [line for line in lines if line.startswith("scalab_auth_failures_total{")]
-    counts = {
-        line.split('"')[3] + "/" + line.split('"')[1]: float(line.split()[1]) for line in found
-    }
-    return {name: int(n) for name, n in counts.items() if n}
+    """The failures counted so far."""
+    return failures_in(await metrics(frontend))
 
 
 async def metrics(frontend: Frontend) -> str:
@@ -72,7 +67,8 @@ async def test_who_has_no_good_token_gets_one_refusal(
         said = json.loads(await wire.rest())
         assert said == {"Kind": "error", "Error": text.format(role)}
         assert await failures(frontend) == {f"{ROLES[role]}/{reason}": 1}
-        assert 'scalab_queue_items_accepted_total{queue="q"} 0.0' in await metrics(frontend)
+        accepted = figures(await metrics(frontend), "scalab_queue_items_accepted_total")
+        assert accepted == [({"queue": "q"}, 0.0)]
 
 
 async def test_the_other_port_s_token_is_not_enough(access: AccessSettings) -> None:

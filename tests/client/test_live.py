@@ -516,7 +516,7 @@ trio.run(main)
 def test_a_stopped_job_leaves_the_terminal_and_comes_back() -> None:
     pid, far = pty.fork()
     if not pid:
-        os.execv(sys.executable, [sys.executable, "-c", _SHELL, _JOB])
+        os.execv(sys.executable, [sys.executable, "-c", _SHELL, _JOB])  # noqa: S606
     try:
         _drive_job(far)
     finally:

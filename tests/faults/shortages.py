@@ -6,6 +6,7 @@ Each part has to go on, to say what is wrong, and to be as before when there is 
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -135,12 +136,19 @@ async def test_a_client_has_no_descriptors_left() -> None:
             frontend, "0.05", parallel="8", requests="400", classic="", connect_timeout="30"
         )
         await frontend.until(running=8)
-        with limited(client, resource.RLIMIT_NOFILE, 12):
+        with limited(client, resource.RLIMIT_NOFILE, descriptors(client) - 4):
             await trio.sleep(1)
-        assert await client.ended() == 0
-        counts = client.out.decode()
+        code = await client.ended()
+        queue = await frontend.queue()
 
-    assert "completed" in counts
+    counts = {
+        name: int(count)
+        for name, count in re.findall(r"(?m)^ *(completed|failed) +(\d+)", client.out.decode())
+    }
+    assert code == 0
+    assert counts["completed"] + counts["failed"] == 400
+    assert counts["failed"] > 0
+    assert counts["completed"] == queue["completed"]["success"] == queue["accepted"]
     assert not any("Traceback" in line for line in client.log)
 
 

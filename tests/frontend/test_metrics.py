@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import subprocess
+import sys
 import time
 from functools import partial
 from itertools import product
@@ -238,3 +239,40 @@ async def test_counts_equal_the_clients_own() -> None:
         # The client's histograms are exact to a thousandth.
         theirs = found[f'scalab_queue_{name}_seconds_sum{{queue="q"}}']
         assert math.isclose(own, theirs, rel_tol=0.01, abs_tol=60 * 2e-5)
+
+
+class Work(trio.abc.Instrument):
+    """How many functions are called in a step of the event loop, at most."""
+
+    def __init__(self) -> None:
+        self.most = self.total = self._calls = 0
+
+    def _count(self, _frame: object, event: str, _arg: object) -> None:
+        self._calls += event in ("call", "c_call")
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._calls = 0
+        sys.setprofile(self._count)
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        sys.setprofile(None)
+        self.most = max(self.most, self._calls)
+        self.total += self._calls
+
+
+async def test_a_scrape_of_a_thousand_queues_holds_up_nobody() -> None:
+    work = Work()
+    async with serving(*(f"queue-{number}" for number in range(1000))) as frontend:
+        request = f"GET /metrics HTTP/1.1\r\nHost: {frontend.bound.metrics}\r\n\r\n".encode()
+        stream = await trio.open_tcp_stream("127.0.0.1", frontend.bound.metrics.port)
+        async with stream:
+            trio.lowlevel.add_instrument(work)
+            await stream.send_all(request)
+            last = b""
+            while b'scalab_queue_request_seconds_max{queue="queue-999"} 0.0\n' not in last:
+                piece = bytes(await stream.receive_some(65536))
+                assert piece
+                last = last[-100:] + piece
+            trio.lowlevel.remove_instrument(work)
+    assert work.total > 100_000
+    assert work.most < 10_000

@@ -52,7 +52,8 @@ async def fetch(url: str, timeout_s: float = 5.0) -> tuple[int, str]:
         timeout_s: For each step of it, in seconds.
     """
 
-    context = ssl._create_unverified_context() if url.startswith("https") else None  # as a kubelet
+    # As a kubelet, which doesn't look at certificates either.
+    context = ssl._create_unverified_context() if url.startswith("https") else None  # noqa: S323
 
     def get() -> tuple[int, str]:
         try:

@@ -24,7 +24,7 @@ def test_each_operation_has_its_script() -> None:
 
     assert operations | {"mailbox", "stats", "dead", "forget", "purge"} == set(scripts)
     for script in scripts.values():
-        assert script.sha == hashlib.sha1(script.source.encode()).hexdigest()
+        assert script.sha == hashlib.sha1(script.source.encode(), usedforsecurity=False).hexdigest()
 
 
 def test_only_a_new_item_is_refused_when_memory_is_full() -> None:

@@ -98,7 +98,7 @@ class Api:
             except ApiError as exc:
                 if not exc.may_pass or trio.current_time() + pause_s > until:
                     raise
-            await trio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311
+            await trio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - spreads load
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 
     async def _send_once(self, method: str, path: str, body: bytes = b"") -> Found:

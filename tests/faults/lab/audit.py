@@ -79,12 +79,16 @@ class Audit:
     samples: dict[str, list[Sample]] = attrs.Factory(lambda: defaultdict(list))
     """By lives of parts."""
     _accounts: dict[str, Account] = attrs.Factory(lambda: defaultdict(Account))
+    _late: Counter[str] = attrs.Factory(Counter)
+    """Requests of unknown end in the last round, by whom they were sent to."""
     _audited: str = ""
     """The life of the frontend at the last audit."""
     _farewells: dict[str, Counter[str]] = attrs.Factory(dict)
     _releases: int = 0
     _started: Counter[str] = attrs.Factory(Counter)
     """Runs for scalab's own clients, by the clients' lives."""
+    _started_before: Counter[str] = attrs.Factory(Counter)
+    """The same, up to the last audit."""
     _ended: Counter[str] = attrs.Factory(Counter)
     """The same, of runs that got to their end."""
 
@@ -100,9 +104,8 @@ class Audit:
         """Note that one of scalab's clients ended, and won't tell what it counted."""
         self._read_runs()
         life = client.part.life
-        known = sum(client.ended.values()) if client.life == life else 0
-        unknown = max(0, self._started[life] - known) + 2 * client.parallel
-        self._accounts[self.frontend.life].unanswered += unknown
+        runs = self._started[life] - self._started_before[life]
+        self._accounts[self.frontend.life].unanswered += runs + 2 * client.parallel
 
     def farewell(self, life: str, line: str) -> None:
         """Note what a frontend said when it had ended in good order."""
@@ -119,6 +122,7 @@ class Audit:
             metrics = await self._quiet()
         self._audited = self.frontend.life
         self._read_runs()
+        self._started_before = Counter(self._started)
         found = [
             *self.history.violations(max_attempts=self.max_attempts, releases=self._releases),
             *self._runs_of_theirs(),
@@ -194,11 +198,25 @@ class Audit:
             self._accounts[life].add(account)
         found = []
         for life, counts in {**self._farewells, name: counted}.items():
-            self.figures.unknown += sum((counts - self._accounts[life].most).values())
             if life != name:  # the farewell tells nothing of these
                 counts[REJECTED] = self._accounts[life].least[REJECTED]
-            found += self._accounts[life].violations(counts, life)
+            found += self._settle(life, counts)
         self._farewells.clear()
+        return found
+
+    def _settle(self, life: str, counted: Counter[str]) -> list[Violation]:
+        """Compare a frontend's counts; from now on they are what is known of it.
+
+        A request on a connection that broke may arrive as late as during the next round, when the
+        network sends it again, and not after that.
+        """
+        account = self._accounts[life]
+        self.figures.unknown += (counted - account.most).total()
+        lately = account.unanswered
+        account.unanswered += self._late[life]
+        found = account.violations(counted, life)
+        self._late[life] = lately
+        self._accounts[life] = Account(+counted, +counted)
         return found
 
     # --- runs ----------------------------------------------------------------------------------

@@ -81,6 +81,8 @@ class SessionClient:
     rng: random.Random
     parallel: int = 4
     mix: Mix = attrs.Factory(Mix)
+    run_name: str = ""
+    """Under which frontends that share their queues know it again; "" = they don't."""
     sending: bool = False
     """Whether new requests are made; what is pending is seen through in any case."""
     sessions: int = 0
@@ -90,6 +92,7 @@ class SessionClient:
     _cancelled: set[str] = attrs.Factory(set)
     """Those of them that this session was told of."""
     _made: int = 0
+    _opened: int = 1
     _stream: trio.SocketStream | None = None
     _via: str = ""
     _outbox: list[bytes] = attrs.Factory(list)
@@ -138,7 +141,9 @@ class SessionClient:
         with trio.fail_after(OPENING_S) as opening:
             stream = self._stream = await self.target.connect()
             async with stream:
-                await stream.send_all(frame_line("hello", Version=1, Role="client"))
+                known = {"Run": self.run_name, "Session": self._opened} if self.run_name else {}
+                self._opened += 1
+                await stream.send_all(frame_line("hello", Version=1, Role="client", **known))
                 lines = Lines(stream)
                 welcome = await lines.next()
                 if welcome.get("Kind") != "welcome" or life != self.target.life():

@@ -64,6 +64,10 @@ class Proxy:
         self._changed.set()
         self._changed = trio.Event()
 
+    def lead_to(self, host: str, port: int) -> None:
+        """Pass on new connections to somebody else."""
+        self._to = host, port
+
     async def reset_all(self) -> None:
         """Reset all connections that there are."""
         for pair in list(self._pairs):
@@ -130,6 +134,6 @@ async def proxy(host: str, port: int, *, seed: int) -> AsyncIterator[Proxy]:
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         made.port = listeners[0].socket.getsockname()[1]
-        nursery.start_soon(trio.serve_listeners, made.serve, listeners)
+        await nursery.start(trio.serve_listeners, made.serve, listeners)
         yield made
         nursery.cancel_scope.cancel(reason="the test is over")

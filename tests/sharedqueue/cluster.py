@@ -1,0 +1,268 @@
+"""Several frontends as real processes, the store that they share, and clients with a history."""
+
+from __future__ import annotations
+
+import random
+import socket
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from signal import SIGTERM
+from typing import Protocol
+
+import attrs
+import trio
+
+from scalab.runtime.net import Address
+from tests.faults.lab.clients import ClassicClient, SessionClient, Target
+from tests.faults.lab.history import REJECTED, Account, History, Violation, accounts
+from tests.faults.lab.pages import by_label
+from tests.faults.lab.processes import SCALAB, Lab, Part, laboratory, now, until
+from tests.faults.lab.proxy import Proxy, proxy
+from tests.faults.lab.workload import RunLog
+from tests.sharedqueue.servers import PROGRAMS, RedisServer
+from tests.support import Http
+
+QUEUE = "q"
+HEARTBEAT_S = 0.5
+LEASE_S = 2.0
+MAX_ATTEMPTS = 3
+SETTLED_S = 60.0
+"""In which everything must have been answered once nothing is wrong any more."""
+BACKENDS = (2, 1, 1)
+"""At each frontend."""
+SLOTS = 3
+
+
+def port_to_keep() -> int:
+    """Return a port that is free, and that no connection is given while its owner is away."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+
+
+@contextmanager
+def server_to_keep(*options: str) -> Iterator[RedisServer]:
+    """A server that comes back on its port."""
+    with tempfile.TemporaryDirectory(prefix="scalab") as folder:
+        server = RedisServer(Path(folder), PROGRAMS[0], *options)
+        server.port = port_to_keep()
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+
+
+class RawClient(Protocol):
+    """A client that keeps a history."""
+
+    sending: bool
+
+    @property
+    def idle(self) -> bool: ...
+
+
+@attrs.define(eq=False)
+class Site:
+    """A frontend, its way to the store, and its backends."""
+
+    part: Part
+    client_port: int
+    worker_port: int
+    http: Http
+    way: Proxy
+    backends: list[Part] = attrs.Factory(list)
+
+    @property
+    def parts(self) -> list[Part]:
+        return [self.part, *self.backends]
+
+
+class Choice:
+    """A frontend that a client chooses anew for each session, as behind a Service."""
+
+    def __init__(self, sites: list[Site], rng: random.Random) -> None:
+        self._sites = sites
+        self._rng = rng
+        self._site = rng.choice(sites)
+        self._used = False
+
+    def life(self) -> str:
+        """Asked before each session whom it is with, and once more when it has begun."""
+        if self._used:
+            self._used = False
+        else:
+            self._site = self._rng.choice(self._sites)
+        return self._site.part.life
+
+    async def connect(self) -> trio.SocketStream:
+        stream = await trio.open_tcp_stream("127.0.0.1", self._site.client_port)
+        self._used = True
+        return stream
+
+
+class Cluster:
+    """The whole system, under load."""
+
+    def __init__(
+        self, lab: Lab, server: RedisServer, rng: random.Random, stack: AsyncExitStack
+    ) -> None:
+        self.lab, self.server, self.rng = lab, server, rng
+        self.stack = stack
+        """What has to be closed at the end."""
+        self.history = History()
+        self.run_log = RunLog(lab.directory / "runs")
+        self.sites: list[Site] = []
+        self.clients: list[SessionClient] = []
+        self.classic: list[ClassicClient] = []
+        self.losses = 0
+        """Times that the store may have lost data since the last audit."""
+        self.releases = 0
+        """Runs that may have been given back since then, which don't count as attempts."""
+        self.figures: Counter[str] = Counter()
+        self._kept: dict[str, Account] = {}
+
+    def add_site(self, number: int, way: Proxy) -> None:
+        """Add a frontend."""
+        ports = [port_to_keep() for _ in range(3)]
+        name, at = f"frontend-{number}", [f"127.0.0.1:{port}" for port in ports]
+        args = [
+            *SCALAB, "frontend", QUEUE, "--store", f"redis://127.0.0.1:{way.port}",
+            "--lease", str(LEASE_S), "--heartbeat", str(HEARTBEAT_S), "--grace", "2",
+            "--client-addr", at[0], "--worker-addr", at[1], "--metrics-addr", at[2],
+        ]  # fmt: skip
+        part = self.lab.part(name, args, ready="frontend is ready")
+        site = Site(part, ports[0], ports[1], Http(Address("127.0.0.1", ports[2])), way)
+        for i in range(BACKENDS[number]):
+            classic = ["--classic", "--slots", "2"] if number == 2 else ["--slots", str(SLOTS)]
+            backend = [
+                *SCALAB, "backend", "--frontend", at[1], "--queue", QUEUE, "--when-empty",
+                "backoff" if number else "wait", "--backoff", "0.05", "--backoff-max", "0.2",
+                "--grace", "1", "--kill-grace", "1", "--metrics-addr", "127.0.0.1:0", *classic,
+                "--", *self.run_log.command,
+            ]  # fmt: skip
+            env = {"NODE_NAME": f"node-{number}", "POD_NAME": f"backend-{number}-{i}"}
+            site.backends.append(
+                self.lab.part(f"backend-{number}-{i}", backend, ready="backend starts", env=env)
+            )
+        self.sites.append(site)
+
+    def add_clients(self, nursery: trio.Nursery) -> None:
+        """Start sessions, some of which frontends know again, and a classic client."""
+        for i in range(6):
+            name = f"c{i}"
+            choice = Choice(self.sites, random.Random(self.rng.random()))
+            client = SessionClient(
+                name, self.history, Target(choice.connect, choice.life, QUEUE),
+                random.Random(self.rng.random()), run_name=f"run{i}" if i < 4 else "",
+            )  # fmt: skip
+            self.clients.append(client)
+            nursery.start_soon(client.run)
+        choice = Choice(self.sites, random.Random(self.rng.random()))
+        classic = ClassicClient(
+            "k", self.history, Target(choice.connect, choice.life, QUEUE),
+            random.Random(self.rng.random()), parallel=1,
+        )  # fmt: skip
+        self.classic.append(classic)
+        nursery.start_soon(classic.run)
+
+    @property
+    def everybody(self) -> list[RawClient]:
+        """All clients."""
+        return [*self.clients, *self.classic]
+
+    async def start(self) -> None:
+        """Start all processes."""
+        async with trio.open_nursery() as nursery:
+            for site in self.sites:
+                nursery.start_soon(site.part.start)
+        async with trio.open_nursery() as nursery:
+            for site in self.sites:
+                for backend in site.backends:
+                    nursery.start_soon(backend.start)
+
+    def load(self, *, on: bool) -> None:
+        """Have clients make requests, or see through those that they have made."""
+        for client in self.everybody:
+            client.sending = on
+
+    async def settle(self) -> float:
+        """Wait until every request has an answer; return how long that took."""
+        began = now()
+        self.load(on=False)
+
+        def pending() -> str:
+            return f"answers to {[request.id for request in self.history.pending][:10]}"
+
+        try:
+            await until(lambda: all(c.idle for c in self.everybody), "", within_s=SETTLED_S)
+        except AssertionError:
+            raise AssertionError(f"not within {SETTLED_S:g} s: {pending()}") from None
+        return now() - began
+
+    async def audit(self) -> list[Violation]:
+        """Compare what clients, workload and frontends say; then begin anew."""
+        self.run_log.read(self.history.started, self.history.ended)
+        allowed = 10_000 if self.losses else self.releases
+        found = self.history.violations(max_attempts=MAX_ATTEMPTS, releases=allowed)
+        if self.losses:
+            # What was lost, or comes back as old data do, may run again, also after its end; but
+            # never is anything told twice.
+            found = [v for v in found if v.invariant not in ("I3", "I6") and "runs" not in v.text]
+        found += await self._accounts()
+        self.figures.update(self.history.outcomes() - self.history.settled)
+        self.history.settle()
+        self.losses = self.releases = 0
+        return found
+
+    async def _accounts(self) -> list[Violation]:
+        """Compare what clients got from each frontend with what it has counted."""
+        found = []
+        for life, account in accounts(self.history).items():
+            self._kept.setdefault(life, Account()).add(account)
+        for site in self.sites:
+            metrics = await site.http.metrics()
+            counted = by_label(metrics, "scalab_queue_items_completed_total", "outcome")
+            rejected = by_label(metrics, "scalab_queue_items_rejected_total", "reason")
+            counted[REJECTED] = rejected.total()
+            if site.part.life in self._kept:
+                found += self._kept[site.part.life].violations(counted, site.part.life)
+        return found
+
+    async def stop(self) -> None:
+        """Let all processes end in good order; nothing may be left of them."""
+        async with trio.open_nursery() as nursery:
+            for site in self.sites:
+                for backend in site.backends:
+                    nursery.start_soon(backend.stop, SIGTERM)
+        async with trio.open_nursery() as nursery:
+            for site in self.sites:
+                nursery.start_soon(site.part.stop, SIGTERM)
+        assert not self.lab.tracebacks()
+        await until(lambda: not self.lab.left_over(), f"left over: {self.lab.left_over()}")
+
+
+@asynccontextmanager
+async def cluster(directory: Path, seed: int, *, persistent: bool) -> AsyncIterator[Cluster]:
+    """All of it, with requests on their way; ``persistent``: the store writes to disk."""
+    rng = random.Random(seed)
+    aof = ("--appendonly", "yes" if persistent else "no", "--appendfsync", "everysec")
+    fast = ("--busy-reply-threshold", "200", "--repl-diskless-sync-delay", "0")
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(server_to_keep(*aof, *fast))
+        lab = await stack.enter_async_context(laboratory(directory))
+        made = Cluster(lab, server, rng, stack)
+        for number in range(len(BACKENDS)):
+            way = await stack.enter_async_context(proxy("127.0.0.1", server.port, seed=seed))
+            made.add_site(number, way)
+        await made.start()
+        async with trio.open_nursery() as clients:
+            made.add_clients(clients)
+            yield made
+            clients.cancel_scope.cancel(reason="the test is over")
+        await made.stop()
