@@ -89,7 +89,7 @@ class QueueRow:
         """What somebody should do something about."""
         if self.state.limit and self.state.waiting >= self.state.limit:
             yield "full"
-        if self.state.waiting and not self.workers.backends:
+        if self.state.waiting and not self.state.running and not self.workers.backends:
             yield "no backend"
 
 
@@ -103,6 +103,8 @@ class Overview:
     """All backends."""
     waiting: int
     running: int
+    frontends: int | None
+    """How many share the queues; None = they are ours alone."""
     rate: float
     """Items that ended, per second, over all queues."""
     queues: Table[QueueRow]
@@ -131,6 +133,7 @@ def make_overview(snapshot: Snapshot, only: Only, backends: Sequence[Backend]) -
         workers=Group.sum(places.values()),
         waiting=sum(queue.waiting for queue in snapshot.queues),
         running=sum(queue.running for queue in snapshot.queues),
+        frontends=max((n for q in snapshot.queues if (n := q.frontends) is not None), default=None),
         rate=sum(rate.ended for rate in all_rates),
         queues=Table.cut(rows, MAX_QUEUES),
         nodes=Table.cut(sorted(by_node.items()), MAX_NODES),

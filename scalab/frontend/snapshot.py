@@ -70,6 +70,8 @@ class Snapshot:
     lag_mean_s: float
     """How late the event loop's timers are, since the start."""
     lag_max_s: float
+    store_away: str = ""
+    """Why the store of shared queues is not there."""
     version: str = scalab.__version__
 
 
@@ -99,6 +101,7 @@ async def take_snapshot(hub: Hub, history: History, lag: LagMonitor) -> Snapshot
         troubles=[TroubleSeen.of(trouble, now) for trouble in hub.troubles],
         lag_mean_s=lag.sum_s / timers if timers else 0.0,
         lag_max_s=lag.max_s,
+        store_away=hub.engine.reason if hub.engine is not None else "",
     )
 
 

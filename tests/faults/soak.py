@@ -20,7 +20,7 @@ from tests.faults.lab.system import WORKERS, System, system
 
 CYCLES, CYCLE_S = 12, (3.0, 60.0)
 WAYS: list[Leaving] = ["close", "reset", "half-close"]
-MEMORY_BYTES, MEMORY_SHARE = 4 << 20, 0.03
+MEMORY_BYTES, MEMORY_SHARE = 3 << 20, 0.02
 """What a process's memory may seem to grow by: its allocator's pools, at most so much."""
 TASKS = 6
 """By so many more tasks: two peers may just be coming or going."""

@@ -344,7 +344,7 @@ async def test_what_peers_got_wrong() -> None:
         for _, times, who, what, _ in page.table("Errors of peers and connections")
     ]
     assert rows == [
-        (1, "client", "refused"),
+        (1, "client 127.0.0.1", "refused"),
         (2, "backend p2", "unknown queue"),
         (2, "client ADDRESS", "unknown queue"),
         (3, "client ADDRESS", "malformed"),

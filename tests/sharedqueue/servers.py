@@ -112,6 +112,8 @@ class RedisServer:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
+                    # It ends with us, however we end.
+                    *("setpriv", "--pdeathsig", "KILL"),
                     *(self.program, "--port", str(self.port), "--bind", "127.0.0.1"),
                     *("--unixsocket", str(self.path), "--dir", str(self.folder), "--save", ""),
                     *self.options,
