@@ -12,6 +12,11 @@ COPY pyproject.toml README.md LICENSE ./
 COPY scalab scalab
 # Compiles, too: the containers can't write to their root.
 RUN pip --python /opt/scalab/bin/python install --no-cache-dir --disable-pip-version-check .
+# What that brought along, for whoever must know: docs/dependencies.md.
+RUN python -m venv /opt/sbom \
+    && /opt/sbom/bin/pip install --no-cache-dir --disable-pip-version-check "cyclonedx-bom>=7,<8" \
+    && /opt/sbom/bin/cyclonedx-py environment --output-reproducible \
+        -o=/opt/scalab/sbom.cdx.json /opt/scalab/bin/python
 
 FROM python:${PYTHON}-slim
 COPY --from=build /opt/scalab /opt/scalab

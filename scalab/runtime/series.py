@@ -87,6 +87,7 @@ class Many(Generic[T]):
 
     async def write(self, encode: Encode) -> list[bytes]:
         """Return the metrics of all of them, in pieces."""
+        await trio.lowlevel.checkpoint()
         texts = [_Text(family, encode) for family in self._families]
         things = iter([(_quoted(name), thing) for name, thing in self._things().items()])
         while part := list(islice(things, SLICE)):
