@@ -16,7 +16,7 @@ RUN pip --python /opt/scalab/bin/python install --no-cache-dir --disable-pip-ver
 RUN python -m venv /opt/sbom \
     && /opt/sbom/bin/pip install --no-cache-dir --disable-pip-version-check "cyclonedx-bom>=7,<8" \
     && /opt/sbom/bin/cyclonedx-py environment --output-reproducible \
-        -o=/opt/scalab/sbom.cdx.json /opt/scalab/bin/python
+        --output-file=/opt/scalab/sbom.cdx.json /opt/scalab/bin/python
 
 FROM python:${PYTHON}-slim
 COPY --from=build /opt/scalab /opt/scalab

@@ -61,7 +61,8 @@ def sbom(session: nox.Session) -> None:
     session.run("pip", f"--python={python}", "install", "-q", ".")
     target = Path("dist", "sbom.cdx.json")
     target.parent.mkdir(exist_ok=True)
-    session.run("cyclonedx-py", "environment", "--output-reproducible", f"-o={target}", python)
+    output = f"--output-file={target}"
+    session.run("cyclonedx-py", "environment", "--output-reproducible", output, python)
 
 
 @nox.session(python=PYTHONS)
@@ -117,6 +118,15 @@ def faults(session: nox.Session) -> None:
     suites = ["faults"] if "--quick" in session.posargs else ["faults", "shortages", "overload"]
     files = [f"tests/faults/{suite}.py" for suite in suites]
     session.run("pytest", "-s", *files, *session.posargs)
+
+
+@nox.session
+def shared(session: nox.Session) -> None:
+    """Faults to frontends that share queues: ``nox -s shared -- --seeds 20 --seed 1``."""
+    given = _options(session, seeds="20", seed="1", rounds="6", only="")
+    session.install("-e", ".[test]")
+    env = {f"SCALAB_SHARED_{name.upper()}": value for name, value in given.items()}
+    session.run("pytest", "-s", "tests/sharedqueue/faults.py", env=env)
 
 
 @nox.session

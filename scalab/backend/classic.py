@@ -39,10 +39,15 @@ class ClassicWorker:
         self._slots = slots
         self._stop = stop
         self._error: ScalabError | None = None
-        self._grace_over = trio.Event()
+        self._running: set[trio.CancelScope] = set()
+        self._grace_over = False
         self._serving = trio.CancelScope()
         self._answered = False
-        self.busy = 0
+
+    @property
+    def busy(self) -> int:
+        """Slots that run something now."""
+        return len(self._running)
 
     @property
     def ready(self) -> bool:
@@ -76,7 +81,9 @@ class ClassicWorker:
                 log.warning("frontend doesn't answer, leaving", given_up=self.busy)
                 self._serving.cancel(reason="the frontend doesn't answer")
         await trio.sleep(self._settings.grace_s)
-        self._grace_over.set()
+        self._grace_over = True
+        for run in self._running:
+            run.cancel(reason="the grace is over")
 
     async def _serve_slot(self, slot: Slot, connector: Connector) -> None:
         """Take items, one after the other; the first fatal error ends all slots."""
@@ -123,11 +130,14 @@ class ClassicWorker:
             return False
         if item.error:
             raise ConfigError(f"the frontend refuses: {printable(item.error)}")
-        self.busy += 1
+        run = trio.CancelScope()
+        if self._grace_over:
+            run.cancel(reason="the grace is over")
+        self._running.add(run)
         try:
-            reply = await self._runner.run(item.args, item.limit_s, slot, self._grace_over)
+            reply = await self._runner.run(item.args, item.limit_s, slot, run)
         finally:
-            self.busy -= 1
+            self._running.remove(run)
         await self._reply(stream, reply)
         return True
 

@@ -75,29 +75,48 @@ class Launch:
     """With ``inherit``, where standard error goes."""
 
 
+_Started = tuple[subprocess.Popen[bytes], OutputPipe, OutputPipe | None]
+"""The leader, its standard error, and its standard output if that is kept."""
+
+
 class Group:
-    """A program, and all that it starts.
+    """A program, and all that it starts. Made by ``start``."""
 
-    Args:
-        argv: Absolute path of the program, and its arguments.
-        launch: How to start it.
-        groups: Is told of the group while there is one.
-
-    Raises:
-        CannotRunError: It could not be started; nothing is left of the attempt.
-    """
-
-    def __init__(self, argv: Sequence[str], launch: Launch, groups: Groups) -> None:
+    def __init__(self, started_at: float, started: _Started, groups: Groups) -> None:
+        self.started_at = started_at
+        """When it was about to be started."""
         self.exited_at: float | None = None
         """When the leader was seen to have exited."""
-        try:
-            self._leader, self._stderr, self._stdout = _start(argv, launch)
-        except OSError as exc:
-            raise _start_error(exc, argv[0], launch.workdir) from None
+        self._leader, self._stderr, self._stdout = started
         self.pgid = self._leader.pid
         self._groups = groups
         self._groups.add(self.pgid)
         self._pidfd = _open_pidfd(self.pgid)
+
+    @classmethod
+    async def start(cls, argv: Sequence[str], launch: Launch, groups: Groups) -> Group:
+        """Start a program, while others have their turn.
+
+        Args:
+            argv: Absolute path of the program, and its arguments.
+            launch: How to start it.
+            groups: Is told of the group while there is one.
+
+        Raises:
+            CannotRunError: It could not be started; nothing is left of the attempt.
+
+        Cancellation: has no effect once it is being started.
+        """
+        started_at = trio.current_time()
+        # In a thread, as the one that starts a program sleeps until the program is in place: for
+        # milliseconds on a busy machine, and for as long as a slow file system may take.
+        try:
+            started = await trio.to_thread.run_sync(
+                _start, argv, launch, limiter=trio.CapacityLimiter(1)
+            )
+        except OSError as exc:
+            raise _start_error(exc, argv[0], launch.workdir) from None
+        return cls(started_at, started, groups)
 
     @property
     def returncode(self) -> int:
@@ -109,20 +128,11 @@ class Group:
         """The last bytes of standard output (if kept) and of standard error."""
         return bytes(self._stdout.tail) if self._stdout else b"", bytes(self._stderr.tail)
 
-    async def attend(
-        self, until: Callable[[], Awaitable[None]], unless: trio.Event | None = None
-    ) -> None:
-        """Wait, and keep the pipes from filling up meanwhile.
-
-        Args:
-            until: What to wait for.
-            unless: Ends the waiting early when it is set.
-        """
+    async def attend(self, until: Callable[[], Awaitable[None]]) -> None:
+        """Wait until something, and keep the pipes from filling up meanwhile."""
         async with trio.open_nursery() as nursery:
             for pipe in self._pipes():
                 nursery.start_soon(pipe.drain)
-            if unless is not None:
-                nursery.start_soon(_cancel_at, unless, nursery.cancel_scope)
             await until()
             nursery.cancel_scope.cancel()
 
@@ -188,11 +198,6 @@ class Group:
             os.close(self._pidfd)
 
 
-async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()
-
-
 def _is_zombie(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
@@ -240,9 +245,7 @@ def _reap_orphans(pgid: int) -> None:
             pass
 
 
-def _start(
-    argv: Sequence[str], launch: Launch
-) -> tuple[subprocess.Popen[bytes], OutputPipe, OutputPipe | None]:
+def _start(argv: Sequence[str], launch: Launch) -> _Started:
     with contextlib.ExitStack() as on_error, contextlib.ExitStack() as afterwards:
 
         def pipe(relay: Relay | None = None) -> OutputPipe:
@@ -254,8 +257,6 @@ def _start(
         stderr = pipe(launch.relay if launch.output == "inherit" else None)
         stdout = pipe() if launch.output == "tail" else None
         passed_on = None if launch.output == "inherit" else subprocess.DEVNULL
-        # Not in a thread: CPython holds the GIL from the fork to the exec, so that a thread would
-        # cost time and spare the event loop nothing.
         leader = subprocess.Popen(  # noqa: S603 - the workload: to run it is what we are for
             argv,
             stdin=None if launch.stdin == "inherit" else subprocess.DEVNULL,

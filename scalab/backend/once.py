@@ -25,9 +25,16 @@ async def run_once(settings: BackendSettings) -> tuple[Reply, int | None]:
         nonlocal reply
         slot = find_devices(settings.glob, settings.slots)[0]
         async with Runner(settings.runner) as runner, trio.open_nursery() as nursery:
+            run = trio.CancelScope()
             nursery.start_soon(kill_at_second_signal, runner, stop)
-            reply = await runner.run([], 0.0, slot, stop.requested)
+            nursery.start_soon(_cancel_at, stop.requested, run)
+            reply = await runner.run([], 0.0, slot, run)
             nursery.cancel_scope.cancel(reason="the run has ended")
 
     exit_code = await run_stoppable(service)
     return reply, exit_code
+
+
+async def _cancel_at(event: trio.Event, run: trio.CancelScope) -> None:
+    await event.wait()
+    run.cancel(reason="a signal came")

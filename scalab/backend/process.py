@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Literal
 
 import trio
 
-from .group import END_S, Group, Groups, Launch
+from .group import END_S, Group
 from .outcome import Cause, RunEnd
 
 KillReason = Literal["limit", "cancel", "stop"]
@@ -18,45 +19,36 @@ KillReason = Literal["limit", "cancel", "stop"]
 
 
 async def run_group(
-    argv: Sequence[str],
-    launch: Launch,
+    group: Group,
     *,
     limit_s: float = 0.0,
     kill_grace_s: float = 5.0,
-    cancel: trio.Event | None = None,
-    groups: Groups | None = None,
+    cancel: trio.CancelScope | None = None,
     on_kill: Callable[[KillReason, signal.Signals], object] = lambda _reason, _signal: None,
 ) -> RunEnd:
-    """Run a program until it ends, and make sure that nothing of its group stays.
+    """Let a program run until it ends, and make sure that nothing of its group stays.
 
     A run ends with its leader; what is left of the group then gets SIGKILL. At the limit, or when
     it is cancelled, the group gets SIGTERM, has the kill grace for all of it to leave, and then
     gets SIGKILL.
 
     Args:
-        argv: Absolute path of the program, and its arguments.
-        launch: How to start it.
+        group: Was started just now.
         limit_s: The run-time limit in seconds; 0 = none.
         kill_grace_s: Seconds from SIGTERM to SIGKILL.
-        cancel: Ends the run early when it is set, as the limit does.
-        groups: Is told of the group while there is one.
+        cancel: A scope for this run alone: to cancel it ends the run early, as the limit does.
         on_kill: Is told of each signal to a group that had not ended by itself, and why.
-
-    Raises:
-        CannotRunError: It could not be started.
 
     Cancellation: kills the group as the limit does, and then goes on. That takes up to the kill
     grace; more only if a process can't be killed, or nobody reads our standard error.
     """
-    started_at = trio.current_time()
-    group = Group(argv, launch, groups if groups is not None else set())
     reason: KillReason = "stop"
     cause: Cause = "exit"
     try:
-        with trio.move_on_after(limit_s or math.inf):
-            await group.attend(group.leader_exited, unless=cancel)
+        with trio.move_on_after(limit_s or math.inf), cancel or nullcontext():
+            await group.attend(group.leader_exited)
         if group.exited_at is None:
-            cancelled = cancel is not None and cancel.is_set()
+            cancelled = cancel is not None and cancel.cancel_called
             cause = reason = "cancel" if cancelled else "limit"
     finally:
         # Every wait in here has a deadline of its own, and this one is beyond their sum.
@@ -66,4 +58,4 @@ async def run_group(
             await group.end()
     ended_at = group.exited_at if group.exited_at is not None else trio.current_time()
     stdout, stderr = group.tails
-    return RunEnd(cause, ended_at - started_at, limit_s, group.returncode, stdout, stderr)
+    return RunEnd(cause, ended_at - group.started_at, limit_s, group.returncode, stdout, stderr)

@@ -21,7 +21,7 @@ from scalab.protocol.text import printable
 from . import sleep
 from .command import Workload
 from .devices import Slot
-from .group import Launch, OutputMode, StdinMode, signal_session
+from .group import Group, Launch, OutputMode, StdinMode, signal_session
 from .guard import Guard
 from .outcome import CannotRunError, RunEnd, signal_name
 from .policy import ArgumentPolicy, NotAllowedError
@@ -31,6 +31,9 @@ OUTCOMES = (SUCCESS, FAILURE, TIMEOUT, CANCELLED)
 """The outcomes that a run can have."""
 
 KILL_REASONS: tuple[KillReason, ...] = ("limit", "cancel", "stop")
+
+STARTS = 16
+"""Programs that are being started at once; each takes a thread."""
 
 _LOGGED = 1500
 """Bytes of a stream that are logged with ``tail``; an event has room for them even escaped."""
@@ -114,9 +117,7 @@ class Runner:
         self._kill_grace_s = settings.kill_grace_s
         self._at_once: Sequence[str] | None = None
         """The last arguments that took no time: they come again, and are not looked at again."""
-        # Starting a program stalls the event loop. Where many start at once, they pass this one
-        # by one, and the loop looks after its other tasks between them.
-        self._turnstile = trio.Lock()
+        self._starting = trio.CapacityLimiter(STARTS)
 
     async def __aenter__(self) -> Self:
         return self
@@ -155,7 +156,7 @@ class Runner:
         args: Sequence[str],
         limit_s: float,
         slot: Slot,
-        cancel: trio.Event | None = None,
+        cancel: trio.CancelScope | None = None,
     ) -> Reply:
         """Run the workload once, and tell how that went.
 
@@ -163,8 +164,8 @@ class Runner:
             args: The item's arguments.
             limit_s: The item's run-time limit in seconds; 0 = ours.
             slot: Where it runs; the caller sees to it that nothing else does.
-            cancel: When it is set, the run ends as by its limit, and the reply has return code
-                143. This is for a request that is no longer wanted, while the task goes on.
+            cancel: A scope for this run alone. When it is cancelled, the run ends as by its limit,
+                and the reply has return code 143: its request is no longer wanted.
 
         Returns:
             The reply without an id, whatever happens to the workload.
@@ -212,23 +213,22 @@ class Runner:
         return min(asked_s, default_s) if asked_s > 0 < default_s else max(asked_s, default_s)
 
     async def _run(
-        self, args: Sequence[str], limit_s: float, slot: Slot, cancel: trio.Event | None
+        self, args: Sequence[str], limit_s: float, slot: Slot, cancel: trio.CancelScope | None
     ) -> RunEnd:
         workload, args = self.settings.workload, self._arguments(args, slot)
         if workload.built_in:
             return await sleep.sleep(sleep.seconds(args), limit_s, cancel)
-        async with self._turnstile:
-            pass
-        if cancel is not None and cancel.is_set():
-            return RunEnd("cancel", 0.0, limit_s)
-        self._guard.ensure()
+        async with self._starting:
+            if cancel is not None and cancel.cancel_called:
+                return RunEnd("cancel", 0.0, limit_s)
+            self._guard.ensure()
+            group = await Group.start([workload.program, *args], self._launch, self._guard)
+        # No checkpoint lies between the start and this, which looks after the group.
         end = await run_group(
-            [workload.program, *args],
-            self._launch,
+            group,
             limit_s=limit_s,
             kill_grace_s=self._kill_grace_s,
             cancel=cancel,
-            groups=self._guard,
             on_kill=self._count_kill,
         )
         if self.settings.output == "tail":

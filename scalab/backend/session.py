@@ -44,7 +44,7 @@ log = structlog.get_logger()
 class _Run:
     """An item that runs."""
 
-    cancel: trio.Event = attrs.Factory(trio.Event)
+    cancel: trio.CancelScope = attrs.Factory(trio.CancelScope)
     """Ends the workload early."""
     released: bool = False
     """Give the item back instead of replying."""
@@ -128,7 +128,7 @@ class SessionWorker:
             await self._until_idle()
         for run in self._running.values():
             run.released = True
-            run.cancel.set()
+            run.cancel.cancel(reason="the grace is over")
         with trio.move_on_after(self._settings.runner.kill_grace_s + 2):
             await self._until_idle()
 
@@ -148,7 +148,7 @@ class SessionWorker:
             elif isinstance(frame, Cancel):
                 run = self._running.get(frame.id)
                 if run is not None:
-                    run.cancel.set()
+                    run.cancel.cancel(reason="its request is cancelled")
             elif isinstance(frame, Empty):
                 self._rest(link)
 

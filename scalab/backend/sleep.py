@@ -35,7 +35,7 @@ def seconds(args: Sequence[str]) -> float:
 
 
 async def sleep(
-    duration_s: float, limit_s: float = 0.0, cancel: trio.Event | None = None
+    duration_s: float, limit_s: float = 0.0, cancel: trio.CancelScope | None = None
 ) -> RunEnd:
     """Sleep, for as long as the limit allows.
 
@@ -44,7 +44,7 @@ async def sleep(
     Args:
         duration_s: How long, in seconds.
         limit_s: The run-time limit in seconds; 0 = none.
-        cancel: Ends the sleep early when it is set.
+        cancel: A scope for this sleep alone: to cancel it ends the sleep early.
     """
     started = trio.current_time()
     cause: Cause = "exit"
@@ -55,7 +55,8 @@ async def sleep(
     elif cancel is None:
         await trio.sleep(duration_s)
     else:
-        with trio.move_on_after(duration_s):
-            await cancel.wait()
+        with cancel:
+            await trio.sleep(duration_s)
+        if cancel.cancelled_caught:
             cause = "cancel"
     return RunEnd(cause, trio.current_time() - started, limit_s)

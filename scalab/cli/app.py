@@ -25,6 +25,7 @@ from .compare import compare
 from .demo import demo
 from .fakedev import app as fakedev
 from .frontend import frontend
+from .queue import app as queue
 from .report import report
 from .validate import validate
 
@@ -62,6 +63,7 @@ def _finite(command: Callable[..., int]) -> Callable[..., int]:
 for command in (frontend, backend, client, validate, report, compare, demo):
     app.command()(_finite(command))
 app.add_typer(fakedev, name="fakedev")
+app.add_typer(queue, name="queue")
 
 
 def _print_version(value: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .options import Format, Quiet, Verbose, set_up_logging
+from .store import StoreCa, StoreUrl, store_settings
 
 
 def demo(
@@ -39,6 +40,8 @@ def demo(
     failing: Annotated[
         list[str] | None, typer.Option(metavar="DEVICE", help="One that fails now and then.")
     ] = None,
+    store: StoreUrl = "",
+    store_ca: StoreCa = None,
     duration: Annotated[
         float, typer.Option("--duration", "-d", min=1, metavar="SECONDS", help="Of all steps.")
     ] = 12.0,
@@ -62,6 +65,7 @@ def demo(
         "devices": devices,
         "slow": tuple(slow or ()),
         "failing": tuple(failing or ()),
+        "store": store_settings(store, store_ca),
     }
     if workload:
         options["workload"] = tuple(shlex.split(workload))

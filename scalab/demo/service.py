@@ -5,6 +5,7 @@ The nesting is the order of the end: the client first, then the backends, the fr
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,13 @@ class Demo:
     steps: list[Step] = attrs.Factory(list)
     error: ScalabError | None = None
     devices: Devices | None = None
+    queue: str = attrs.field(init=False)
     _results: list[BackendResult] = attrs.Factory(list)
+    _frontends: list[Bound] = attrs.Factory(list)
+
+    def __attrs_post_init__(self) -> None:
+        """Name the queue: in a store there may be other demos."""
+        self.queue = f"{QUEUE}-{os.urandom(4).hex()}" if self.settings.store else QUEUE
 
     @property
     def elapsed_s(self) -> float:
@@ -78,13 +85,18 @@ class Demo:
     async def _run(self, workload: Workload, show: Callable[[Demo], Awaitable[None]]) -> None:
         ends = {part: Stop() for part in ("frontend", "backends", "client")}
         async with trio.open_nursery() as frontend:
-            self.bound = await frontend.start(serve, await _frontend_settings(), ends["frontend"])
+            for number in range(2 if self.settings.store else 1):
+                settings = await self._frontend_settings(free=number > 0)
+                self._frontends.append(await frontend.start(serve, settings, ends["frontend"]))
+            self.bound = self._frontends[0]
             async with trio.open_nursery() as backends:
                 add = partial(self._add_backend, backends, workload, ends["backends"])
                 async with trio.open_nursery() as client:
-                    settings = await self._client_settings(self.bound.clients)
+                    client_settings = await self._client_settings(self.bound.clients)
                     result = ClientResult()
-                    self.running = await client.start(run_client, settings, ends["client"], result)
+                    self.running = await client.start(
+                        run_client, client_settings, ends["client"], result
+                    )
                     async with trio.open_nursery() as showing:
                         showing.start_soon(show, self)
                         await unless_stopped(self.stop, partial(self._ramp, add))
@@ -113,13 +125,12 @@ class Demo:
     async def _add_backend(
         self, nursery: trio.Nursery, workload: Workload, stop: Stop, number: int
     ) -> None:
-        assert self.bound is not None  # noqa: S101 - run() sees to it
         settings = BackendSettings(
             runner=RunnerSettings(
                 workload=workload, output="discard", node="this-machine", pod=f"backend-{number}"
             ),
-            frontend=self.bound.workers,
-            queue=QUEUE,
+            frontend=self._frontends[number % len(self._frontends)].workers,
+            queue=self.queue,
             when_empty="wait",
             glob=self.devices.glob(number) if self.devices else "",
             grace_s=1.0,
@@ -128,25 +139,29 @@ class Demo:
         self._results.append(result)
         await nursery.start(run_backend, settings, stop, result)
 
+    async def _frontend_settings(self, *, free: bool) -> FrontendSettings:
+        """Return settings for the usual ports if they are to be had, or for free ones."""
+        anywhere = Address("127.0.0.1", 0)
+        ports = (DEFAULT_CLIENT_ADDR, DEFAULT_WORKER_ADDR, DEFAULT_METRICS_ADDR)
+        client, worker, metrics = [anywhere if free else await _free(port) for port in ports]
+        return FrontendSettings(
+            queues=(self.queue,),
+            client_addr=client,
+            worker_addr=worker,
+            metrics_addr=metrics,
+            store=self.settings.store,
+            grace_s=1.0,
+        )
+
     async def _client_settings(self, frontend: Address) -> ClientSettings:
         most = IN_FLIGHT_PER_BACKEND * self.settings.most_backends
         return ClientSettings(
             frontend=frontend,
             scenario=make_scenario(
-                queues=(QUEUE,), load=LoadOptions(parallel=0, parallel_max=most)
+                queues=(self.queue,), load=LoadOptions(parallel=0, parallel_max=most)
             ),
             control_addr=await _free(DEFAULT_CONTROL_ADDR),
         )
-
-
-async def _frontend_settings() -> FrontendSettings:
-    return FrontendSettings(
-        queues=(QUEUE,),
-        client_addr=await _free(DEFAULT_CLIENT_ADDR),
-        worker_addr=await _free(DEFAULT_WORKER_ADDR),
-        metrics_addr=await _free(DEFAULT_METRICS_ADDR),
-        grace_s=1.0,
-    )
 
 
 async def _free(address: Address) -> Address:

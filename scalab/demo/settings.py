@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 
 from scalab.errors import ConfigError
+from scalab.sharedqueue.settings import StoreSettings
 
 BURN = (sys.executable, "-I", "-S", str(Path(__file__).with_name("burn.py")), "1")
 
@@ -27,6 +28,8 @@ class DemoSettings:
     """Names of devices that are slower than the others."""
     failing: tuple[str, ...] = ()
     """Names of devices that fail now and then."""
+    store: StoreSettings | None = None
+    """Where two frontends share the queue; None = there is one."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse what can't work.

@@ -166,19 +166,20 @@ def _queues(hub: Hub) -> dict[str, Any]:
 def _queue(queue: Queue, now: float) -> dict[str, Any]:
     """Describe a queue; ``demand`` is what an autoscaler should follow.
 
-    Of a shared queue, what waits and runs is that of all frontends; all else is ours alone.
+    Of a shared queue, all is said of all frontends together: whoever asks has been led to any.
     """
-    seen = QueueSeen.of(queue, now)
+    seen, shared = QueueSeen.of(queue, now), queue.shared
+    counters = shared or queue.counters
     return {
         "waiting": seen.waiting,
         "running": seen.running,
         "demand": seen.waiting + seen.running,
         "limit": queue.limit,
         "oldest_wait_s": round(seen.oldest_wait_s, 3),
-        "slots": queue.slots(),
-        "accepted": queue.counters.accepted,
-        "completed": queue.counters.completed,
-        "rejected": queue.counters.rejected,
-        "redelivered": queue.counters.redelivered,
-        **({} if seen.frontends is None else {"frontends": seen.frontends}),
+        "slots": shared.slots if shared else queue.slots(),
+        "accepted": counters.accepted,
+        "completed": counters.completed,
+        "rejected": counters.rejected,
+        "redelivered": counters.redelivered,
+        **({"frontends": shared.frontends} if shared else {}),
     }

@@ -20,6 +20,13 @@ class Shared:
     oldest_s: float
     """How long the head of the line has waited."""
     frontends: int
+    slots: dict[str, int] = attrs.Factory(dict)
+    """Of all their backends, by what they do."""
+    accepted: int = 0
+    """This and what follows: counted by those frontends that are alive."""
+    completed: dict[str, int] = attrs.Factory(dict)
+    rejected: dict[str, int] = attrs.Factory(dict)
+    redelivered: dict[str, int] = attrs.Factory(dict)
 
 
 @attrs.define(eq=False)

@@ -57,7 +57,7 @@ _ARGS: dict[type, Callable[[Any], Args]] = {
     Beat: lambda o: (micro(o.lease_s), *(word for pair in o.leases for word in pair)),
     Done: lambda o: (o.id, o.token, o.reply, milli(o.keep_s), int(o.cancelled)),
     Release: lambda o: (o.id, o.token, int(o.counted), o.max_attempts, o.why),
-    Refresh: lambda o: (micro(o.alive_s), o.max_attempts),
+    Refresh: lambda o: (micro(o.alive_s), o.max_attempts, o.report),
     Leave: lambda _: (),
 }
 
@@ -99,8 +99,9 @@ def _beaten(raw: Raw) -> Beaten:
 
 
 def _refreshed(raw: Raw) -> Refreshed:
-    waiting, running, oldest, frontends, generation = raw
-    return Refreshed(waiting, running, oldest / 1e6, frontends, generation.decode())
+    waiting, running, oldest, frontends, generation, reports = raw
+    told = tuple(report for report in reports if report)
+    return Refreshed(waiting, running, oldest / 1e6, frontends, generation.decode(), told)
 
 
 _ANSWERS: dict[type, Callable[[Raw], Answer]] = {

@@ -23,7 +23,7 @@ from scalab.protocol.text import printable
 from scalab.queueing.counters import LossReason, RejectReason
 from scalab.queueing.dispatch import OnClientGone, RejectedError
 from scalab.queueing.item import ClientPort, Item
-from scalab.queueing.queue import Queue, Shared
+from scalab.queueing.queue import Queue
 from scalab.queueing.worker import Worker, WorkerPort
 
 from .holder import Holder, LeaseTerms
@@ -42,6 +42,7 @@ from .operations import (
 )
 from .origin import Asked, Origin
 from .outbox import Outbox
+from .reports import report_of, whole
 
 REFRESH_S = 1.0
 """Between looks at a queue as a whole."""
@@ -119,7 +120,8 @@ class SharedQueue:
         if now >= self._refresh_at and not self._refreshing:
             self._refresh_at = now + REFRESH_S
             self._refreshing = True
-            self.outbox.post(Refresh(ALIVE_S, self._terms.max_attempts), self._refreshed)
+            report = report_of(self.queue)
+            self.outbox.post(Refresh(ALIVE_S, self._terms.max_attempts, report), self._refreshed)
         if now >= self._beat_at:
             self._beat_at = now + self._terms.lease_s / BEATS
             self.holder.beat()
@@ -138,9 +140,7 @@ class SharedQueue:
                 self.origin.check()
                 self.holder.beat()
             self._generation = answer.generation
-        self.queue.shared = Shared(
-            answer.waiting, answer.running, answer.oldest_s, answer.frontends
-        )
+        self.queue.shared = whole(answer)
 
 
 class SharedDispatcher:

@@ -197,6 +197,8 @@ class Refresh:
     alive_s: float
     """After so long without another one we are thought dead."""
     max_attempts: int
+    report: bytes = b""
+    """What we have to tell the others of ourselves."""
 
 
 @attrs.frozen
@@ -210,6 +212,8 @@ class Refreshed:
     frontends: int
     generation: str
     """Another one than before: the store has lost its data."""
+    reports: tuple[bytes, ...] = ()
+    """What the frontends that are alive, we among them, told last."""
 
 
 @attrs.frozen

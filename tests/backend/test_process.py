@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from scalab.backend import group as group_module, output as output_module
-from scalab.backend.group import Launch, OutputMode
+from scalab.backend.group import Group, Groups, Launch, OutputMode
 from scalab.backend.outcome import CannotRunError, RunEnd
 from scalab.backend.output import TAIL, Relay
 from scalab.backend.process import KillReason, run_group
@@ -29,16 +29,23 @@ from .workloads import STUBBORN, Reports, alive, kill, open_fds, python, until_g
 Kills = list[tuple[KillReason, signal.Signals]]
 
 
+async def run_program(
+    argv: list[str], launch: Launch, groups: Groups | None = None, **options: Any
+) -> RunEnd:
+    group = await Group.start(argv, launch, set() if groups is None else groups)
+    return await run_group(group, **options)
+
+
 class Run:
     """A run in the background, and what became of it."""
 
     def __init__(self, argv: list[str], launch: Launch | None = None, **options: Any) -> None:
         self.kills: Kills = []
-        self.cancel = trio.Event()
+        self.cancel = trio.CancelScope()
         self.groups: set[int] = set()
         self.end: RunEnd | None = None
         self._run = partial(
-            run_group,
+            run_program,
             argv,
             launch or Launch(),
             cancel=self.cancel,
@@ -65,7 +72,7 @@ def assert_no_children() -> None:
 
 
 async def test_success() -> None:
-    end = await run_group(["/bin/true"], Launch())
+    end = await run_program(["/bin/true"], Launch())
 
     assert (end.cause, end.returncode) == ("exit", 0)
     assert end.runtime_s > 0
@@ -74,7 +81,7 @@ async def test_success() -> None:
 async def test_exit_code_and_last_words() -> None:
     code = "print('out'); print('no device', file=sys.stderr); sys.exit(3)"
 
-    end = await run_group(python(code), Launch())
+    end = await run_program(python(code), Launch())
 
     assert (end.cause, end.returncode) == ("exit", 3)
     assert (end.stdout, end.stderr) == (b"", b"no device\n")
@@ -116,7 +123,7 @@ async def test_cancel_is_like_a_limit(clock: MockClock, reports: Reports) -> Non
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run.run)
         pids = [await reports.next("ready"), await reports.next("ready")]
-        run.cancel.set()
+        run.cancel.cancel()
         for _ in pids:
             await reports.next("SIGTERM")
         clock.jump(500)
@@ -190,7 +197,7 @@ time.sleep(3600)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run.run)
         child = await reports.next("ready")
-        run.cancel.set()
+        run.cancel.cancel()
         assert await reports.next("finished") == child
 
     assert run.kills == kills("cancel", signal.SIGTERM)
@@ -211,7 +218,7 @@ while True:
         nursery.start_soon(run.run)
         child = await reports.next("ready")
         assert {os.getpgid(child)} != run.groups
-        run.cancel.set()
+        run.cancel.cancel()
         await reports.next("SIGTERM")
         clock.jump(500)
         await until_gone(child)
@@ -235,7 +242,7 @@ time.sleep(3600)
         pid = await reports.next("ready")
         while (await trio.Path(f"/proc/{pid}/stat").read_text()).split()[2] != "T":
             pass
-        run.cancel.set()
+        run.cancel.cancel()
         await reports.next("finished")
 
     assert run.kills == kills("cancel", signal.SIGTERM)
@@ -246,7 +253,7 @@ async def test_without_any_grace(reports: Reports) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run.run)
         pids = [await reports.next("ready"), await reports.next("ready")]
-        run.cancel.set()
+        run.cancel.cancel()
 
     assert not any(map(alive, pids))
 
@@ -312,7 +319,7 @@ if os.fork() == 0:
 os.wait()
 print("words", file=sys.stderr)
 """
-    end = await run_group(python(code, reports.path), Launch(output))
+    end = await run_program(python(code, reports.path), Launch(output))
     daemon = await reports.next("ready")
 
     try:
@@ -328,7 +335,7 @@ async def test_flood_of_output(output: OutputMode, capfd: pytest.CaptureFixture[
     code = "for i in range(300):\n os.write(1, b'o' * 10000)\n os.write(2, b'e' * 10000)"
     code += "\nos.write(1, b'end'); os.write(2, b'END')"
 
-    end = await run_group(python(code), Launch(output))
+    end = await run_program(python(code), Launch(output))
 
     assert end.returncode == 0
     assert end.stderr == b"e" * (TAIL - 3) + b"END"
@@ -364,7 +371,7 @@ async def test_limit_while_nobody_reads_our_stderr(
 
 
 async def test_no_input() -> None:
-    end = await run_group(python("print(repr(sys.stdin.read()))"), Launch("tail"))
+    end = await run_program(python("print(repr(sys.stdin.read()))"), Launch("tail"))
 
     assert end.stdout == b"''\n"
 
@@ -377,7 +384,7 @@ async def test_our_input() -> None:
     os.dup2(reader, 0)
     os.close(reader)
     try:
-        end = await run_group(
+        end = await run_program(
             python("print(repr(sys.stdin.read()))"), Launch("tail", stdin="inherit")
         )
     finally:
@@ -390,7 +397,9 @@ async def test_our_input() -> None:
 async def test_place_and_environment(tmp_path: Path) -> None:
     launch = Launch("tail", workdir=str(tmp_path), env={b"NAME": b"value"})
 
-    end = await run_group(python("print(os.getcwd(), os.environ['NAME'], len(os.environ))"), launch)
+    end = await run_program(
+        python("print(os.getcwd(), os.environ['NAME'], len(os.environ))"), launch
+    )
 
     assert end.stdout.split()[:2] == [str(tmp_path).encode(), b"value"]
 
@@ -425,7 +434,7 @@ async def test_cannot_be_started(
         argv = [not_a_program]
 
     with pytest.raises(CannotRunError) as caught:
-        await run_group(argv, Launch("tail", workdir=workdir), groups=groups)
+        await run_program(argv, Launch("tail", workdir=workdir), groups=groups)
 
     assert (str(caught.value), caught.value.retcode) == (text, retcode)
     assert groups == set()
@@ -440,7 +449,7 @@ async def test_no_more_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", fail)
 
     with pytest.raises(CannotRunError, match="temporarily unavailable") as caught:
-        await run_group(["/bin/true"], Launch())
+        await run_program(["/bin/true"], Launch())
 
     assert caught.value.retcode == 1
     assert open_fds() == fds
@@ -455,7 +464,7 @@ async def test_no_more_descriptors(spare: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + spare, hard))
     try:
-        end = await run_group(python("sys.exit(5)"), Launch("tail"))
+        end = await run_program(python("sys.exit(5)"), Launch("tail"))
     except CannotRunError as exc:
         assert str(exc).endswith("Too many open files")  # noqa: PT017 - both are well
         assert spare < 7
@@ -479,7 +488,7 @@ async def test_without_pidfds(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "pidfd_open", fail)
-    end = await run_group(python("sys.exit(5)"), Launch())
+    end = await run_program(python("sys.exit(5)"), Launch())
     assert end.returncode == 5
 
     run = Run(python(STUBBORN, reports.path), limit_s=1000, kill_grace_s=500)
@@ -508,7 +517,7 @@ async def test_process_that_cannot_be_killed(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run.run)
             pid = await reports.next("ready")
-            run.cancel.set()
+            run.cancel.cancel()
 
     assert alive(pid)
     kill(pid)

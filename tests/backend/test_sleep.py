@@ -41,21 +41,21 @@ def test_too_many_seconds(args: list[str]) -> None:
 async def test_sleeps_as_long_as_asked(autojump_clock: MockClock) -> None:
     assert await sleep(5.0) == RunEnd("exit", 5.0)
     assert await sleep(5.0, 5.0) == RunEnd("exit", 5.0, 5.0)
-    assert await sleep(5.0, 0.0, trio.Event()) == RunEnd("exit", 5.0)
+    assert await sleep(5.0, 0.0, trio.CancelScope()) == RunEnd("exit", 5.0)
     assert trio.current_time() == 15.0
 
 
-@pytest.mark.parametrize("cancel", [None, trio.Event()])
-async def test_limit(autojump_clock: MockClock, cancel: trio.Event | None) -> None:
+@pytest.mark.parametrize("cancel", [None, trio.CancelScope()])
+async def test_limit(autojump_clock: MockClock, cancel: trio.CancelScope | None) -> None:
     assert await sleep(5.0, 2.0, cancel) == RunEnd("limit", 2.0, 2.0)
 
 
 async def test_cancelled_by_request(autojump_clock: MockClock) -> None:
-    cancel = trio.Event()
+    cancel = trio.CancelScope()
 
     async def cancel_later() -> None:
         await trio.sleep(2.0)
-        cancel.set()
+        cancel.cancel()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(cancel_later)
@@ -77,7 +77,7 @@ async def test_nothing_to_sleep() -> None:
         await trio.lowlevel.checkpoint()
         before = steps
         with assert_checkpoints():
-            end = await sleep(0.0, 1.0, trio.Event())
+            end = await sleep(0.0, 1.0, trio.CancelScope())
         assert steps - before <= 2  # Trio shuffles those that are ready
         nursery.cancel_scope.cancel()
     assert end.cause == "exit"
@@ -85,5 +85,5 @@ async def test_nothing_to_sleep() -> None:
 
 async def test_cancelled_from_outside(autojump_clock: MockClock) -> None:
     with trio.move_on_after(1.0) as scope:
-        await sleep(5.0, 0.0, trio.Event())
+        await sleep(5.0, 0.0, trio.CancelScope())
     assert scope.cancelled_caught

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.faults.lab.growth import grown
+import pytest
+
+from tests.faults.lab.growth import grown, trend
 
 
 def test_noise_is_no_growth() -> None:
@@ -15,3 +17,9 @@ def test_a_leak_is() -> None:
 
 def test_what_goes_down_is_none() -> None:
     assert grown([9, 8, 7, 6, 5, 4, 3]) < 0
+
+
+def test_a_trend_is_told_from_noise() -> None:
+    times = list(range(10))
+    assert trend(times, [99, *(2.0 * t for t in times[1:])]) == pytest.approx(16)
+    assert trend(times, [99, 5, 6, 5, 6, 5, 6, 5, 6, 5]) == pytest.approx(0)

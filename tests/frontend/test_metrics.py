@@ -277,5 +277,4 @@ async def test_a_scrape_of_a_thousand_queues_holds_up_nobody() -> None:
             sys.setprofile(None)
         frontend.stop.request("all is measured")
     assert work.total > 100_000
-    print("WORK", work.total, work.most)
-    assert work.most < 10_000
+    assert work.most < work.total / 10

@@ -21,7 +21,6 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import Collector
-from trio.testing import wait_all_tasks_blocked
 
 from scalab.runtime.metrics import metrics_handler
 from scalab.runtime.routing import Request, Response
@@ -71,7 +70,7 @@ def families() -> list[Family[Thing]]:
     return [
         Family.of(gauge(), lambda thing: (thing.level,)),
         Family.of(counter(), lambda thing: (thing.sent, thing.lost), ("sent", "lost"), nobody),
-        Family(times, lambda thing: _histogram(thing)),
+        Family(times, _histogram),
     ]
 
 
@@ -140,7 +139,7 @@ class Scraped:
 
     def _things(self) -> dict[str, Thing]:
         self.times += 1
-        return {str(number): Thing(self.level) for number in range(3 * SLICE)}
+        return {str(number): Thing(self.level) for number in range(30 * SLICE)}
 
     async def ask(self, accept: str = "") -> set[float]:
         """The levels that are told, read as they are."""
@@ -175,17 +174,19 @@ async def test_those_who_ask_at_a_time_share_a_scrape_and_see_what_was_before() 
 
 
 async def test_each_gets_the_format_that_it_asked_for() -> None:
-    scraped, texts = Scraped(), dict[str, bytes | object]()
+    scraped, texts = Scraped(), dict[str, bytes]()
 
     async def ask(accept: str) -> None:
         answer = scraped._handle(Request.parse("GET", "/metrics", [("accept", accept)]))
         assert not isinstance(answer, Response)
-        texts[accept] = (await answer).body
+        body = (await answer).body
+        assert isinstance(body, bytes)
+        texts[accept] = body
 
     async with trio.open_nursery() as nursery:
         for accept in ACCEPTS:
             nursery.start_soon(ask, accept)
-    assert {accept for accept, text in texts.items() if bytes(text).endswith(b"# EOF\n")} == {
+    assert {accept for accept, text in texts.items() if text.endswith(b"# EOF\n")} == {
         accept for accept in ACCEPTS if "openmetrics" in accept
     }
 
@@ -196,19 +197,21 @@ async def test_a_scrape_that_is_given_up_leaves_the_others_nothing_old() -> None
     async def ask() -> None:
         told.append(await scraped.ask())
 
-    async with trio.open_nursery() as nursery:
+    async def line_up(nursery: trio.Nursery) -> None:
         nursery.start_soon(ask)
-        await wait_all_tasks_blocked()
-        told.clear()
-        async with trio.open_nursery() as given_up:
-            given_up.start_soon(ask)
+        for _ in range(2):
             await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery, trio.open_nursery() as given_up:
+        await line_up(nursery)
+        await line_up(given_up)
+        await line_up(nursery)
+        scraped.level = 1
+        while scraped.times < 2:
             await trio.lowlevel.checkpoint()
-            nursery.start_soon(ask)
-            await trio.lowlevel.checkpoint()
-            scraped.level = 1
-            given_up.cancel_scope.cancel()
-    assert told == [{1}]
+        given_up.cancel_scope.cancel()
+    assert told == [{0}, {1}]
+    assert scraped.times == 3
 
 
 async def test_others_have_a_turn_after_each_slice() -> None:

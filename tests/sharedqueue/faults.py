@@ -231,6 +231,7 @@ async def fail_over(cluster: Cluster, rng: random.Random) -> str:
     old.kill()
     new.signal(SIGCONT)
     await trio.to_thread.run_sync(lambda: new.ask("REPLICAOF", "NO", "ONE"))
+    (new.folder / "dump.rdb").unlink(missing_ok=True)  # which a restart would take for the data
     cluster.server = new
     for site in cluster.sites:
         site.way.lead_to("127.0.0.1", new.port)

@@ -84,6 +84,7 @@ class Model:
         self.alive: dict[str, int] = {}
         """Frontends, and the time until which they are thought alive."""
         self.mail: dict[str, list[Mailed | Kill]] = {}
+        self.reports: dict[str, bytes] = {}
         self.said: list[str] = []
         """Hints: ``wake``, or ``mail:`` and a frontend."""
         self.dead: list[tuple[str, int]] = []
@@ -241,6 +242,7 @@ class Model:
         if self.seen and self.now - self.seen > GAP_US:
             self.hold = self.now + GAP_US
         self.seen = self.now
+        self.reports[me] = op.report
         self.alive[me] = self.now + round(op.alive_s * 1e6)
         self._reap(op.max_attempts)
         dead = [f for f, until in self.alive.items() if until + self.orphan_us < self.now]
@@ -250,16 +252,23 @@ class Model:
                     del self.items[item.id]
             del self.alive[frontend]
             self.mail.pop(frontend, None)
+            self.reports.pop(frontend, None)
         self.generation = self.generation or str(self.now)
         line = self.line()
         oldest_s = (self.now - line[0].since) / 1e6 if line else 0.0
         alive = sum(until > self.now for until in self.alive.values())
-        return Refreshed(len(line), len(self.running()), oldest_s, alive, self.generation)
+        told = tuple(
+            self.reports[frontend]
+            for frontend, until in sorted(self.alive.items(), key=lambda pair: (pair[1], pair[0]))
+            if until > self.now and self.reports.get(frontend)
+        )
+        return Refreshed(len(line), len(self.running()), oldest_s, alive, self.generation, told)
 
     def _leave(self, me: str, op: Leave) -> Left:
         if me in self.alive:
             self.alive[me] = self.now
         self.mail.pop(me, None)
+        self.reports.pop(me, None)
         return Left()
 
     # --- inside ------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 --   it:ID     HASH    an item, see FIELDS
 --   own:F     SET     items of frontend F's clients that have not ended
 --   fe        ZSET    frontends, by the time until which they are thought alive
+--   reports   HASH    what frontends tell each other of themselves
 --   mb:F      STREAM  mailbox of frontend F: endings of its items, orders to end what it runs
 --   pl:ID     LIST    what a pull has got: item, token, item, token …
 --   n         STRING  counter of places and tokens, begun at the server's time

@@ -1,11 +1,12 @@
 -- Say that we are there, take back what others let lie, and look at the queue.
--- ARGV: … how long we are thought alive in microseconds, max_attempts
+-- ARGV: … how long we are thought alive in microseconds, max_attempts, report
 local time, life = now(), prefix .. 'life'
 local known = redis.call('HMGET', life, 'gen', 'seen', 'hold')
 local generation, hold = known[1] or text_of(time), known[3] or '0'
 if known[2] and time - tonumber(known[2]) > GAP_US then hold = text_of(time + HOLD_US) end
 redis.call('HSET', life, 'gen', generation, 'seen', text_of(time), 'hold', hold)
 redis.call('ZADD', prefix .. 'fe', text_of(time + tonumber(ARGV[4])), me)
+redis.call('HSET', prefix .. 'reports', me, ARGV[6])
 reap(tonumber(ARGV[5]))
 
 -- What waits for frontends that are dead, a few at a time.
@@ -19,11 +20,12 @@ for _, frontend in ipairs(dead) do
   end
   if #ids < 100 then
     redis.call('ZREM', prefix .. 'fe', frontend)
+    redis.call('HDEL', prefix .. 'reports', frontend)
     redis.call('DEL', prefix .. 'mb:' .. frontend)
   end
 end
 
-for _, name in ipairs({'w', 'i', 'fe', 'n', 'life', 'dead', 'stats', 'own:' .. me}) do
+for _, name in ipairs({'w', 'i', 'fe', 'reports', 'n', 'life', 'dead', 'stats', 'own:' .. me}) do
   redis.call('PEXPIRE', prefix .. name, KEEP_MS)
 end
 redis.call('PEXPIRE', prefix .. 'mb:' .. me, MAIL_MS)
@@ -33,8 +35,9 @@ if #head > 0 then
   local item = load(head[1])
   if item and item.st == WAITING then oldest = time - tonumber(item.since) end
 end
+local alive = redis.call('ZRANGE', prefix .. 'fe', '(' .. text_of(time), '+inf', 'BYSCORE',
+  'LIMIT', 0, 1000)
 return {
   redis.call('ZCARD', prefix .. 'w'), redis.call('ZCARD', prefix .. 'i'), oldest,
-  redis.call('ZCOUNT', prefix .. 'fe', '(' .. text_of(time), '+inf'),
-  generation,
+  #alive, generation, redis.call('HMGET', prefix .. 'reports', unpack(alive)),
 }

@@ -209,12 +209,14 @@ async def compound(system: System, rng: random.Random) -> str:
     second = rng.choice([lossy, slow, partition, resets])
     told: list[str] = []
 
-    async def strike(one: Callable[[System, random.Random], Awaitable[str]]) -> None:
-        told.append(f"{one.__name__}: {await one(system, rng)}")
+    async def strike(
+        one: Callable[[System, random.Random], Awaitable[str]], own: random.Random
+    ) -> None:
+        told.append(f"{one.__name__}: {await one(system, own)}")
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(strike, first)
-        nursery.start_soon(strike, second)
+        for one in (first, second):  # which draws first must not matter
+            nursery.start_soon(strike, one, random.Random(rng.random()))
     return "; ".join(told)
 
 

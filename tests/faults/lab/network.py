@@ -184,6 +184,7 @@ def why_not() -> str:
 async def network(*names: str, seed: int) -> AsyncIterator[Network]:
     """Make hosts, and carry packets between them until the end of the block."""
     hosts: dict[str, Host] = {}
+    _remove_stale()
     try:
         for number, name in enumerate(names, 1):
             hosts[name] = _make_host(name, number)
@@ -216,6 +217,13 @@ def _make_host(name: str, number: int) -> Host:
         _ip("netns", "del", namespace)
         raise
     return attrs.evolve(host, device=fd)
+
+
+def _remove_stale() -> None:
+    """Remove the hosts of a test that was killed outright."""
+    for path in _NAMESPACES.glob("scalab-*-*"):
+        if not Path("/proc", path.name.split("-")[1]).exists():
+            _ip("netns", "del", path.name)
 
 
 def _ip(*args: str) -> None:

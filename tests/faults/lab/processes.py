@@ -106,6 +106,8 @@ class Lab:
 
     def __init__(self, nursery: trio.Nursery, directory: Path) -> None:
         self.directory = directory
+        self._temporary = directory / "tmp"
+        self._temporary.mkdir(exist_ok=True)
         self.mark = secrets.token_hex(8)
         self.parts: dict[str, Part] = {}
         self._nursery = nursery
@@ -143,7 +145,13 @@ class Lab:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=self.directory,
-                env={**os.environ, "COLUMNS": "200", MARK: self.mark, **(env or {})},
+                env={
+                    **os.environ,
+                    "COLUMNS": "200",
+                    MARK: self.mark,
+                    "TMPDIR": str(self._temporary),
+                    **(env or {}),
+                },
             )
         )
         self._opened.append(process)
@@ -154,14 +162,18 @@ class Lab:
     def left_over(self) -> dict[int, str]:
         """Return what runs of all that was started here, by anybody, with its command."""
         mark, found = f"{MARK}={self.mark}".encode(), {}
-        for directory in Path("/proc").glob("[0-9]*"):
+        for directory in Path("/proc").iterdir():
             try:
-                if mark in (directory / "environ").read_bytes():
+                if directory.name.isdecimal() and mark in (directory / "environ").read_bytes():
                     command = (directory / "cmdline").read_bytes().replace(b"\0", b" ")
                     found[int(directory.name)] = command.decode(errors="replace")
             except OSError:
                 continue  # it ended meanwhile
         return found
+
+    def temporary_files(self) -> list[str]:
+        """Return what was left where temporary files go."""
+        return sorted(path.name for path in self._temporary.iterdir())
 
     def tracebacks(self) -> list[str]:
         """Return the lines of all logs that tell of a defect."""

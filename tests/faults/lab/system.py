@@ -24,7 +24,7 @@ LOST_AFTER_S = 3 * HEARTBEAT_S
 MAX_ATTEMPTS = 3
 CLIENTS, WORKERS, HTTP, BACKEND_HTTP, CONTROL = 9997, 9999, 9998, 9990, 9996
 ROWS = 20_000
-"""Ids that a client of scalab has in its scenario; more than it can use in a life."""
+"""Ids that a client of scalab has in its scenario; after the last it begins again."""
 
 
 class RawClient(Protocol):
@@ -41,7 +41,7 @@ class RawClient(Protocol):
 
 
 class System:
-    """One frontend, three backends, two clients of scalab and four with a history."""
+    """One frontend, three backends, two clients of scalab, and some with a history."""
 
     def __init__(self, lab: Lab, net: Network, rng: random.Random, sessions: int) -> None:
         self.lab, self.net, self.rng = lab, net, rng
@@ -139,6 +139,7 @@ class System:
             await part.stop()
         assert not self.lab.tracebacks()
         await until(lambda: not self.lab.left_over(), "everything has ended")
+        assert not self.lab.temporary_files()
 
     @property
     def asked(self) -> int:
