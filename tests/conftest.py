@@ -1,4 +1,4 @@
-"""What holds for all tests: how long hypothesis searches, and that nothing logs an error."""
+"""What holds for all tests: how long hypothesis searches, who runs alone, and no logged errors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tests import turns
+
 # No test judges by the wall clock, so neither does hypothesis.
 _COMMON: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("default", max_examples=60, stateful_step_count=40, **_COMMON)
@@ -17,6 +19,10 @@ settings.register_profile(
     "ci", max_examples=1500, stateful_step_count=80, print_blob=True, **_COMMON
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    turns.register(config)
 
 
 @pytest.fixture(autouse=True)

@@ -317,7 +317,9 @@ async def test_the_transcript_is_true() -> None:
 # --- the README --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("what", "end"), [("demo", "scalab demo"), ("test", "python -m pytest")])
+@pytest.mark.parametrize(
+    ("what", "end"), [("demo", "scalab demo"), ("test", "python -m pytest -n 2 --dist worksteal")]
+)
 def test_the_readme_has_a_command_that_does_it_all(what: str, end: str) -> None:
     readme = (ROOT / "README.md").read_text()
     found = re.findall(rf"<!-- {what} command -->\n```sh\n(.*)\n```\n", readme)

@@ -36,7 +36,7 @@ class Turns:
     """The plugin of a process that shares the tests with others."""
 
     def __init__(self, run: str) -> None:
-        self._file = Path(tempfile.gettempdir(), f"scalab-tests-{run}.lock").open("w+b")
+        self._file = Path(tempfile.gettempdir(), f"scalab-tests-{run}.lock").open("w+b")  # noqa: SIM115
 
     # Around all else, so that a time limit of the test doesn't count the wait.
     @pytest.hookimpl(wrapper=True, tryfirst=True)

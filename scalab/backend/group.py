@@ -19,6 +19,7 @@ import errno
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
@@ -36,6 +37,9 @@ StdinMode = Literal["inherit", "null"]
 
 END_S = 5.0
 """How long a killed process may take to die: longer than any but one stuck in a device driver."""
+
+STARTS = 16
+"""Programs that are being started at once; each takes a thread."""
 
 _VANISH_S = 0.25
 """How long the rest of a killed group may take to be gone, once its leader was reaped."""
@@ -73,21 +77,19 @@ class Launch:
     """Its environment; None = ours."""
     relay: Relay = attrs.Factory(Relay)
     """With ``inherit``, where standard error goes."""
-
-
-_Started = tuple[subprocess.Popen[bytes], OutputPipe, OutputPipe | None]
-"""The leader, its standard error, and its standard output if that is kept."""
+    starting: trio.CapacityLimiter = attrs.Factory(lambda: trio.CapacityLimiter(STARTS))
+    """Has room for so many that are being started."""
 
 
 class Group:
     """A program, and all that it starts. Made by ``start``."""
 
-    def __init__(self, started_at: float, started: _Started, groups: Groups) -> None:
-        self.started_at = started_at
+    def __init__(self, started: _Started, groups: Groups) -> None:
+        self.started_at = trio.current_time() - (time.perf_counter() - started.began)
         """When it was about to be started."""
         self.exited_at: float | None = None
         """When the leader was seen to have exited."""
-        self._leader, self._stderr, self._stdout = started
+        self._leader, self._stderr, self._stdout = started.leader, started.stderr, started.stdout
         self.pgid = self._leader.pid
         self._groups = groups
         self._groups.add(self.pgid)
@@ -107,16 +109,15 @@ class Group:
 
         Cancellation: has no effect once it is being started.
         """
-        started_at = trio.current_time()
         # In a thread, as the one that starts a program sleeps until the program is in place: for
         # milliseconds on a busy machine, and for as long as a slow file system may take.
         try:
-            started = await trio.to_thread.run_sync(
-                _start, argv, launch, limiter=trio.CapacityLimiter(1)
-            )
+            started = await trio.to_thread.run_sync(_start, argv, launch, limiter=launch.starting)
         except OSError as exc:
             raise _start_error(exc, argv[0], launch.workdir) from None
-        return cls(started_at, started, groups)
+        except RuntimeError as exc:  # that is what it is if there can be no more threads
+            raise CannotRunError(f"could not start {_name(argv[0])}: {exc}") from None
+        return cls(started, groups)
 
     @property
     def returncode(self) -> int:
@@ -245,6 +246,18 @@ def _reap_orphans(pgid: int) -> None:
             pass
 
 
+@attrs.frozen
+class _Started:
+    """A program that was started just now."""
+
+    began: float
+    """The performance counter before that, in seconds."""
+    leader: subprocess.Popen[bytes]
+    stderr: OutputPipe
+    stdout: OutputPipe | None
+    """None if it isn't kept."""
+
+
 def _start(argv: Sequence[str], launch: Launch) -> _Started:
     with contextlib.ExitStack() as on_error, contextlib.ExitStack() as afterwards:
 
@@ -257,6 +270,7 @@ def _start(argv: Sequence[str], launch: Launch) -> _Started:
         stderr = pipe(launch.relay if launch.output == "inherit" else None)
         stdout = pipe() if launch.output == "tail" else None
         passed_on = None if launch.output == "inherit" else subprocess.DEVNULL
+        began = time.perf_counter()
         leader = subprocess.Popen(  # noqa: S603 - the workload: to run it is what we are for
             argv,
             stdin=None if launch.stdin == "inherit" else subprocess.DEVNULL,
@@ -267,13 +281,17 @@ def _start(argv: Sequence[str], launch: Launch) -> _Started:
             start_new_session=True,
         )
         on_error.pop_all()
-    return leader, stderr, stdout
+    return _Started(began, leader, stderr, stdout)
 
 
 def _start_error(exc: OSError, program: str, workdir: str | None) -> CannotRunError:
-    what = "work directory" if workdir and exc.filename == workdir else os.path.basename(program)  # noqa: PTH119
+    what = "work directory" if workdir and exc.filename == workdir else _name(program)
     retcode = 127 if exc.errno in _NOT_FOUND else 126 if exc.errno in _NOT_EXECUTABLE else 1
     return CannotRunError(f"could not start {what}: {exc.strerror}", retcode)
+
+
+def _name(program: str) -> str:
+    return program.rpartition("/")[2]
 
 
 def _open_pidfd(pid: int) -> int | None:

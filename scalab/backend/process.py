@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -45,7 +44,10 @@ async def run_group(
     reason: KillReason = "stop"
     cause: Cause = "exit"
     try:
-        with trio.move_on_after(limit_s or math.inf), cancel or nullcontext():
+        with (
+            trio.move_on_after(limit_s) if limit_s else nullcontext(),
+            cancel or nullcontext(),
+        ):
             await group.attend(group.leader_exited)
         if group.exited_at is None:
             cancelled = cancel is not None and cancel.cancel_called

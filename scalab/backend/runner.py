@@ -32,9 +32,6 @@ OUTCOMES = (SUCCESS, FAILURE, TIMEOUT, CANCELLED)
 
 KILL_REASONS: tuple[KillReason, ...] = ("limit", "cancel", "stop")
 
-STARTS = 16
-"""Programs that are being started at once; each takes a thread."""
-
 _LOGGED = 1500
 """Bytes of a stream that are logged with ``tail``; an event has room for them even escaped."""
 
@@ -117,7 +114,6 @@ class Runner:
         self._kill_grace_s = settings.kill_grace_s
         self._at_once: Sequence[str] | None = None
         """The last arguments that took no time: they come again, and are not looked at again."""
-        self._starting = trio.CapacityLimiter(STARTS)
 
     async def __aenter__(self) -> Self:
         return self
@@ -218,12 +214,11 @@ class Runner:
         workload, args = self.settings.workload, self._arguments(args, slot)
         if workload.built_in:
             return await sleep.sleep(sleep.seconds(args), limit_s, cancel)
-        async with self._starting:
-            if cancel is not None and cancel.cancel_called:
-                return RunEnd("cancel", 0.0, limit_s)
-            self._guard.ensure()
-            group = await Group.start([workload.program, *args], self._launch, self._guard)
-        # No checkpoint lies between the start and this, which looks after the group.
+        if cancel is not None and cancel.cancel_called:
+            await trio.lowlevel.checkpoint()
+            return RunEnd("cancel", 0.0, limit_s)
+        self._guard.ensure()
+        group = await Group.start([workload.program, *args], self._launch, self._guard)
         end = await run_group(
             group,
             limit_s=limit_s,

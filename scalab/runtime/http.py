@@ -23,6 +23,7 @@ import trio
 
 from scalab.protocol.text import printable
 
+from .accept import accept_connections
 from .guard import Guard
 from .hosts import Hosts
 from .routing import TEXT, HttpError, Request, Response, Router, Stream
@@ -106,17 +107,17 @@ class HttpServer:
         self._router = router
         self._waiting: dict[trio.CancelScope, None] = {}  # in the order in which they began
 
-    async def serve(  # noqa: ASYNC128 - trio.serve_listeners tells task_status
+    async def serve(
         self,
-        listeners: Sequence[trio.abc.Listener[trio.abc.Stream]],
+        listeners: Sequence[trio.SocketListener],
         *,
-        handler_nursery: trio.Nursery | None = None,
-        task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Accept and serve connections until cancelled; closes ``listeners``."""
-        await trio.serve_listeners(
-            self.handle, list(listeners), handler_nursery=handler_nursery, task_status=task_status
-        )
+        async with trio.open_nursery() as nursery:
+            for listener in listeners:
+                nursery.start_soon(accept_connections, listener, self.handle, nursery)
+            task_status.started()
 
     async def handle(self, stream: trio.abc.Stream) -> None:
         """Serve one connection until either side ends it, and close it.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 import attrs
 
@@ -35,16 +34,6 @@ from .outbox import Outbox, Then
 SLICE = 500
 """Items that one operation asks about."""
 _STOPPING = "frontend is shutting down"
-
-
-@runtime_checkable
-class Known(Protocol):
-    """A port whose client is known over all its sessions, with any frontend."""
-
-    run: str
-    """Names the run of the client; its ids are unique within that. "" = it has no name."""
-    session: int
-    """Each session of a run has a higher number than those before."""
 
 
 @attrs.define(eq=False)
@@ -91,7 +80,9 @@ class Origin:
         Raises:
             RejectedError: ``busy``: another session of its client has the same request.
         """
-        run, session = (client.run, client.session) if isinstance(client, Known) else ("", 0)
+        # Of clients with sessions: their name for themselves, within which ids are unique, and
+        # the number of this session, which is higher than all before.
+        run, session = getattr(client, "run", ""), getattr(client, "session", 0)
         self._seq += 1
         shared_id = f"{run}/{request.id}" if run else f"{self._frontend}.{self._seq}"
         old = self.asked.get(shared_id)

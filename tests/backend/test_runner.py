@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 import trio
 from structlog.testing import capture_logs
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
+from scalab.backend import group as group_module
 from scalab.backend.command import Workload
 from scalab.backend.devices import Slot
 from scalab.backend.policy import ArgumentPolicy
@@ -284,36 +286,69 @@ async def test_many_runs_leak_nothing(output: str, capfd: pytest.CaptureFixture[
         os.waitpid(-1, os.WNOHANG)  # noqa: ASYNC222
 
 
-async def test_starts_leave_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many items come at once, the loop looks after its other tasks between starts."""
-    started: list[int] = []
-    most = 0
+async def test_others_have_their_turn_while_programs_are_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each start waits for the event loop, as if for a slow file system; the loop for none."""
+    starting, most = 0, 0
+    start = group_module._start
 
-    async def watch() -> None:
-        nonlocal most
-        seen = 0
-        while True:
-            most = max(most, len(started) - seen)
-            seen = len(started)
-            await trio.lowlevel.checkpoint()
+    def count(change: int) -> None:
+        nonlocal starting, most
+        starting += change
+        most = max(most, starting)
+
+    def slow(*args: Any) -> Any:
+        trio.from_thread.run_sync(count, 1)
+        try:
+            trio.from_thread.run(wait_all_tasks_blocked)
+            return start(*args)
+        finally:
+            trio.from_thread.run_sync(count, -1)
+
+    monkeypatch.setattr(group_module, "_start", slow)
+    with trio.fail_after(30):
+        async with Runner(settings("true")) as runner, trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(runner.run, [], 0, SLOT)
+
+    assert runner.counts.outcomes["success"] == 20
+    assert 1 < most <= group_module.STARTS
+
+
+async def test_no_grace_if_it_is_killed_while_it_is_started(
+    monkeypatch: pytest.MonkeyPatch, clock: MockClock, reports: Reports
+) -> None:
+    start, go = group_module._start, threading.Event()
+
+    def late(*args: Any) -> Any:
+        started = start(*args)
+        assert go.wait(30)
+        return started
+
+    monkeypatch.setattr(group_module, "_start", late)
+    command = python(STUBBORN, reports.path)
+    async with Runner(settings(*command, kill_grace_s=100_000)) as runner:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(runner.run, [], 0, SLOT)
+            pids = [await reports.next("ready"), await reports.next("ready")]
+            nursery.cancel_scope.cancel()
+            runner.kill_now()
+            go.set()
+
+    assert not any(map(alive, pids))
+    assert runner.counts.aborted == 1
+
+
+async def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_args: object, **_options: object) -> None:
+        raise RuntimeError("can't start new thread")
 
     async with Runner(settings("true")) as runner:
-        add = runner._guard.add
+        monkeypatch.setattr(trio.to_thread, "run_sync", fail)
+        reply = await runner.run([], 0, SLOT)
 
-        def note(pgid: int, /) -> None:
-            started.append(pgid)
-            add(pgid)
-
-        monkeypatch.setattr(runner._guard, "add", note)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch)
-            async with trio.open_nursery() as runs:
-                for _ in range(20):
-                    runs.start_soon(runner.run, [], 0, SLOT)
-            nursery.cancel_scope.cancel()
-
-    assert len(started) == 20
-    assert most <= 2
+    assert (reply.error, reply.retcode) == ("could not start true: can't start new thread", 1)
 
 
 async def test_tail_is_logged(capfd: pytest.CaptureFixture[str]) -> None:

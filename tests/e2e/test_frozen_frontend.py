@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from signal import SIGINT
 
+import pytest
+
 from tests.support import alive, processes, promptly, puppet
 
 
+@pytest.mark.alone
 async def test_everybody_can_leave_a_frozen_frontend() -> None:
     """Clients and backends of both kinds: idle, at work, and just about to connect."""
     async with processes() as started, puppet() as workload:

@@ -18,6 +18,8 @@ from scalab.runfile.reading import Run, read_run
 from scalab.scaling.usl import Fit, Point, fit
 from tests.support import processes
 
+pytestmark = pytest.mark.alone
+
 SCALAB = [sys.executable, "-m", "scalab"]
 
 

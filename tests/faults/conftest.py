@@ -35,7 +35,7 @@ def options(request: pytest.FixtureRequest) -> Options:
     given = request.config.option
     seed = given.seed if given.seed is not None else secrets.randbelow(1_000_000)
     print(f"\nseed {seed}: repeat with --seed {seed}", flush=True)  # noqa: T201
-    return Options(seed, 6 if given.quick else given.rounds, given.quick, given.minutes)
+    return Options(seed, 5 if given.quick else given.rounds, given.quick, given.minutes)
 
 
 @pytest.fixture

@@ -49,7 +49,6 @@ def summary(made: System, recoveries: list[float]) -> Iterator[str]:
     )
     yield (
         f"recovered in {median(recoveries):.2f} s (median), {max(recoveries):.2f} s (longest); "
-        f"{figures.unknown} ends were counted whose answer was lost with its connection; "
-        f"two runs of one request went on side by side for {figures.overlap_s:.2f} s at most"
+        f"{figures.unknown} ends were counted whose answer was lost with its connection"
     )
     yield "packets: " + ", ".join(f"{n} {fate}" for fate, n in sorted(made.net.fates.items()))

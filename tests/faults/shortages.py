@@ -77,6 +77,8 @@ async def test_the_frontend_has_no_descriptors_left() -> None:
         with limited(frontend.process, resource.RLIMIT_NOFILE, usual + 5):
             async with connections(frontend, 50):
                 await frontend.process.line("can't accept")
+                with trio.move_on_after(0.5):  # its pages wait, too
+                    await frontend.get("/livez")
                 replies = await served(client, *map(str, range(20)))
                 assert outcomes(replies) == {"success"}
         late = await frontend.client()

@@ -87,12 +87,14 @@ async def come_and_go(
 
 def line_of(made: System, passing: list[PassingBackend]) -> str:
     """What there is to tell of a cycle."""
-    sample = made.audit.samples[made.frontend.life][-1]
+    frontend = made.audit.samples[made.frontend.life][-1]
+    client = made.audit.samples[made.measured[0].part.life][-1]
     visits = sum(b.visits for b in passing) + sum(c.sessions for c in made.sessions)
     return (
-        f"{sample.at:9.0f} s: {made.asked:7} requests, {visits:6} peers came and went; frontend "
-        f"{sample.resident_bytes / 2**20:.1f} MiB, {sample.descriptors} descriptors, "
-        f"{sample.tasks} tasks for {sample.peers} peers"
+        f"{made.asked:7} requests, {visits:6} peers came and went; frontend "
+        f"{frontend.resident_bytes / 2**20:.1f} MiB, {frontend.descriptors} descriptors, "
+        f"{frontend.tasks} tasks for {frontend.peers} peers; "
+        f"client {client.resident_bytes / 2**20:.1f} MiB"
     )
 
 

@@ -113,12 +113,6 @@ def test_cancelled_while_it_waited_and_runs() -> None:
     assert "I6" in found(made)
 
 
-def test_runs_side_by_side_are_measured() -> None:
-    made = history()
-    made.started("a", "2", 0.15)
-    assert round(made.overlap_s(), 6) == 0.05
-
-
 def test_accounts_by_frontend() -> None:
     made = history()
     made.invoke("b", 0.0)

@@ -34,6 +34,7 @@ SCALING = (
 
 
 SECURE = "secure"
+SHARED = "shared"
 
 
 @attrs.frozen
@@ -59,6 +60,9 @@ def all_builds() -> Iterator[Build]:
             yield Build(f"queues/{queue}", tuple(filter(None, components)))
     yield Build("queues/sleep", ("validate",))
     for queue in QUEUES:
+        yield Build(f"queues/{queue}", (SHARED,))
+    yield Build("queues/sleep", (SHARED, "scaling/keda-metrics-api", SECURE))
+    for queue in QUEUES:
         yield Build(f"queues/{queue}", (SECURE,))
     yield Build("queues/sleep", ("validate", SECURE, f"{SECURE}/monitoring"))
 
@@ -70,7 +74,7 @@ SAMPLES = tuple(
     build
     for build in TESTERS
     if not build.components
-    or build.components == (SECURE,)
+    or build.components in ((SECURE,), (SHARED,))
     or (build.folder == "queues/media" and len(build.components) == 1)
 )
 """Each queue and each component once: enough where components don't meet."""
@@ -201,9 +205,13 @@ class Pod:
         return self.labels["app.kubernetes.io/component"]
 
 
+MAKERS = ("Deployment", "StatefulSet", "CronJob", "DaemonSet", "Job")
+"""Kinds that make pods."""
+
+
 def pods(build: Build) -> list[Pod]:
     """Return the pods of all workload objects."""
-    return [_pod(found) for found in of_kind(build, "Deployment", "CronJob", "DaemonSet", "Job")]
+    return [_pod(found) for found in of_kind(build, *MAKERS)]
 
 
 def _pod(owner: Object) -> Pod:

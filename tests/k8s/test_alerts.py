@@ -71,6 +71,15 @@ HEALTHY = {
     CONNECTED: "1x60", lag("0.5"): "0+100x60", lag("+Inf"): "0+100x60", **FLOWS,
 }  # fmt: skip
 
+ENGINE_UP = 'scalab_engine_up{namespace="ns",pod="p"}'
+SHARED_OLDEST = f"scalab_shared_queue_oldest_seconds{{{P}}}"
+SHARED = {
+    WAITING: "0x60", OLDEST: "0x60", SHARED_OLDEST: "9x60",
+    f'scalab_shared_queue_items{{{P},state="waiting"}}': "3x60",
+    ENGINE_UP: "1x60", ENGINE_UP.replace('"p"', '"p2"'): "1x60",
+}  # fmt: skip
+"""What else there is if several frontends share the queue."""
+
 CASES = [
     Case("all is well", HEALTHY),
     Case("nothing to do", {**HEALTHY, WAITING: "0x60", RUNNING: "0x60", IDLE: "2x60", BUSY: "0x60",
@@ -83,6 +92,14 @@ CASES = [
          ("ScalabQueueStuck",)),
     Case("long items", {**HEALTHY, completed("success"): "7x60"}),
     Case("long wait", {**HEALTHY, OLDEST: "600x60"}, ("ScalabOldestWait",)),
+    Case("long wait in the store", {**HEALTHY, **SHARED, SHARED_OLDEST: "700x60"},
+         ("ScalabOldestWait",)),
+    Case("shared, and all is well", {**HEALTHY, **SHARED}),
+    Case("shared, and no backend", {**HEALTHY, **SHARED, BUSY: "0x60", IDLE: "0x60"},
+         ("ScalabNoWorkers",)),
+    Case("one frontend without its store", {**HEALTHY, **SHARED, ENGINE_UP: "0x60"}),
+    Case("no store", {**HEALTHY, **SHARED, ENGINE_UP: "0x60", ENGINE_UP.replace('"p"', '"p2"'):
+         "0x60"}, ("ScalabStoreAway",)),
     Case("failures", {**HEALTHY, completed("failure"): "0+1x60"}, ("ScalabFailures",)),
     Case("time-outs", {**HEALTHY, completed("timeout"): "0+1x60"}, ("ScalabFailures",)),
     Case("few failures", {**HEALTHY, completed("success"): "0+100x60",
@@ -178,6 +195,14 @@ def demand(pod: str, waiting: str, running: str, **more: str) -> dict[str, str]:
     }
 
 
+def shared(pods: str, waiting: str) -> dict[str, str]:
+    return {
+        f'scalab_shared_queue_items{{{AT},pod="{pod}",state="{state}"}}': values
+        for pod in pods
+        for state, values in (("waiting", waiting), ("running", "3x10"))
+    }
+
+
 OTHERS = {
     'scalab_queue_items{namespace="scalab-fakedev",queue="other",pod="a",state="waiting"}': "50x10",
     'scalab_queue_items{namespace="elsewhere",queue="fakedev",pod="a",state="waiting"}': "50x10",
@@ -195,6 +220,8 @@ OTHERS = {
         ({**demand("a", "3x10", "4x10", job="x"), **demand("a", "3x10", "4x10", job="y")}, 7),
         # One replaces another, and both have items.
         ({**demand("a", "0x10", "2x10"), **demand("b", "3x10", "1x10")}, 6),
+        # Two that share a queue: what waits is in the store, and both tell it.
+        ({**demand("a", "0x10", "2x10"), **demand("b", "1x10", "1x10"), **shared("ab", "3x10")}, 7),
         # It can't be scraped: no answer, and not that there is no demand.
         (demand("a", "3x2 stale", "4x2 stale"), None),
     ],

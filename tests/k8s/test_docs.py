@@ -72,6 +72,7 @@ def test_variables_are_read_by_somebody() -> None:
         role = name.split("_")[1].lower()
         words = {"backend": ["--", "sleep"], "frontend": ["q"]}.get(role, [])
         values = {"GLOB": "/x/*", "LIMIT": "1", "GRACE": "1", "ALLOW_HOST": "lab.example.org"}
+        values["STORE"] = "redis://store"
         value = values[name.removeprefix(f"SCALAB_{role.upper()}_")]
         assert parse(["scalab", role, *words], {name: value}).from_environment == {name}
 

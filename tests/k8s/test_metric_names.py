@@ -8,6 +8,11 @@ from collections.abc import Iterable
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from scalab.redis.server import Server
+from scalab.sharedqueue.settings import StoreSettings
+from tests.sharedqueue.servers import redis_server
+from tests.support import serving
+
 from .cluster import cluster, fetch
 from .manifests import Build, of_kind
 from .promql import (
@@ -65,6 +70,13 @@ async def exports() -> Exported:
         for pod, port in scraped:
             status, text = await fetch(pod.url(port, "/metrics"))
             assert status == 200
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples:
+                    found.setdefault(sample.name, []).append(sample.labels)
+    with redis_server() as server:
+        store = StoreSettings(server=Server.parse(server.unix_url))
+        async with serving("fakedev", store=store) as shared:
+            _, text = await shared.get("/metrics")
             for family in text_string_to_metric_families(text):
                 for sample in family.samples:
                     found.setdefault(sample.name, []).append(sample.labels)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .manifests import SAMPLES, TESTERS, Build, Container, Object, of_kind, pods
+from .manifests import SAMPLES, SHARED, TESTERS, Build, Container, Object, of_kind, pods
 from .pod_security import violations
 
 
@@ -122,10 +122,15 @@ READY = ("frontend", "client", "backend")
 @pytest.mark.parametrize("build", SAMPLES, ids=str)
 def test_pods_are_spread_over_nodes(build: Build) -> None:
     for pod in pods(build):
-        (constraint,) = pod.spec["topologySpreadConstraints"]
-        assert constraint["topologyKey"] == "kubernetes.io/hostname"
-        matching = constraint["labelSelector"]["matchLabels"].items()
-        assert all(pod.labels[key] == value for key, value in matching)
+        if pod.role == "store":  # there is one
+            continue
+        constraints = pod.spec["topologySpreadConstraints"]
+        keys = {constraint["topologyKey"] for constraint in constraints}
+        several = pod.role == "frontend" and SHARED in build.components
+        assert keys == {"kubernetes.io/hostname", *(["topology.kubernetes.io/zone"] * several)}
+        for constraint in constraints:
+            matching = constraint["labelSelector"]["matchLabels"].items()
+            assert all(pod.labels[key] == value for key, value in matching)
 
 
 def test_the_budget_blocks_no_node() -> None:

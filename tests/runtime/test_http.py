@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import resource
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -795,6 +797,34 @@ async def test_cancelling_closes_everything_at_once() -> None:
     assert server.connections == 0
     with pytest.raises(OSError):
         await trio.open_tcp_stream(*address)
+
+
+async def test_without_descriptors_it_waits_for_some(logs: list[Any]) -> None:
+    """And says so in one line, without a traceback."""
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        await nursery.start(HttpServer(Router({"/": hello})).serve, listeners)
+        sock = trio.socket.socket()
+        await wait_all_tasks_blocked()
+        lowest = os.dup(0)
+        os.close(lowest)
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, before[1]))
+        try:
+            with trio.fail_after(PATIENCE_S):
+                await sock.connect(listeners[0].socket.getsockname())
+                while not logs:  # noqa: ASYNC110
+                    await trio.sleep(0.01)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        with trio.fail_after(PATIENCE_S):
+            async with trio.SocketStream(sock) as stream:
+                assert (await Client(stream).get()).status == 200
+        nursery.cancel_scope.cancel()
+
+    assert logs[0] == {
+        "event": "can't accept, waiting", "error": "Too many open files", "log_level": "warning",
+    }  # fmt: skip
 
 
 async def test_a_peer_that_resets_is_counted(logs: list[Any]) -> None:

@@ -54,8 +54,6 @@ class Figures:
     """Requests of scalab's own clients, by outcome."""
     unknown: int = 0
     """Ends that frontends counted and whose answer was lost on the way."""
-    overlap_s: float = 0.0
-    """The longest time for which two runs of one request went on side by side."""
 
 
 @attrs.define(eq=False)
@@ -129,7 +127,6 @@ class Audit:
             *self._compare(metrics),
             *await self._left_over(),
         ]
-        self.figures.overlap_s = max(self.figures.overlap_s, self.history.overlap_s())
         self.history.settle()
         return found
 

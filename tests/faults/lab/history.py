@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 
 import attrs
 
@@ -180,19 +179,6 @@ class History:
         self.settled = self.outcomes()
         self._gone |= {i for i, request in self.requests.items() if request.left_at is not None}
         self.requests.clear()
-
-    def overlap_s(self) -> float:
-        """The longest time for which two runs of one request went on side by side.
-
-        Of runs that were killed the end isn't known, so only those count that got to their end.
-        """
-        longest = 0.0
-        for request in self.requests.values():
-            runs = sorted(request.runs.values(), key=lambda run: run.began)
-            for first, second in pairwise(runs):
-                if first.ended is not None:
-                    longest = max(longest, first.ended - second.began)
-        return longest
 
 
 def _outcome(request: Request) -> str:
