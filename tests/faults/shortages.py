@@ -94,20 +94,20 @@ async def test_the_frontend_has_no_descriptors_left() -> None:
 async def test_the_frontend_keeps_descriptors_for_itself() -> None:
     """Peers can't take them all: those over the limit are turned away, and it can be scraped."""
     async with processes(patience_s=PATIENCE_S) as started:
-        started.before = ("prlimit", "--nofile=300:300")
+        started.before = ("prlimit", "--nofile=1000:1000")
         frontend = await started.frontend()
         started.before = ()
         await started.backend(frontend, "sleep")
         client = await frontend.client()
-        async with connections(frontend, 400) as held:
+        async with connections(frontend, 900) as held:
             metrics = await frontend.metrics()
             while refused(metrics) < 100:
                 metrics = await frontend.metrics()
             assert outcomes(await served(client, "a")) == {"success"}
-            assert len(held) == 400
+            assert len(held) == 900
 
-    assert metrics["process_max_fds"] == 300
-    assert metrics["process_open_fds"] < 300
+    assert metrics["process_max_fds"] == 1000
+    assert metrics["process_open_fds"] < 1000
     assert not any("can't accept" in line for line in frontend.process.log)
 
 

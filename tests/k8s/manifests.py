@@ -205,13 +205,14 @@ class Pod:
         return self.labels["app.kubernetes.io/component"]
 
 
-MAKERS = ("Deployment", "StatefulSet", "CronJob", "DaemonSet", "Job")
-"""Kinds that make pods."""
-
-
 def pods(build: Build) -> list[Pod]:
-    """Return the pods of all workload objects."""
-    return [_pod(found) for found in of_kind(build, *MAKERS)]
+    """Return the pods that run scalab."""
+    return [_pod(found) for found in of_kind(build, "Deployment", "CronJob", "DaemonSet", "Job")]
+
+
+def all_pods(build: Build) -> list[Pod]:
+    """The same, and those of the store that frontends share a queue by."""
+    return [*pods(build), *(_pod(found) for found in of_kind(build, "StatefulSet"))]
 
 
 def _pod(owner: Object) -> Pod:

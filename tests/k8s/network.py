@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from .manifests import Build, Object, Pod, of_kind, pods, selects
+from .manifests import Build, Object, Pod, all_pods, of_kind, selects
 
 
 @attrs.frozen
@@ -86,5 +86,5 @@ def behind(build: Build, address: str) -> list[tuple[Pod, int]]:
     assert not namespace or namespace == [service["metadata"]["namespace"], "svc"]
     (port,) = [p for p in service["spec"]["ports"] if p["port"] == int(number)]
     selector = {"matchLabels": service["spec"]["selector"]}
-    found = [pod for pod in pods(build) if selects(selector, pod.labels)]
+    found = [pod for pod in all_pods(build) if selects(selector, pod.labels)]
     return [(pod, pod.ports[port["targetPort"]]) for pod in found]
