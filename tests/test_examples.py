@@ -17,6 +17,8 @@ import attrs
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+pytestmark = pytest.mark.alone
+
 MARK = "SCALAB_EXAMPLE_UNDER_TEST"
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/run"))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, get_args
 
 import attrs
 import structlog
@@ -91,8 +91,8 @@ class Engine:
         self.reason = "not connected yet"
         """Why it is away."""
         self.connects = 0
-        self.errors: Counter[str] = Counter()
-        self.times: dict[str, Times] = {}
+        self.errors: Counter[str] = Counter(lost=0, timeout=0)
+        self.times = {kind.__name__.lower(): Times() for kind in get_args(Operation)}
         """Of batches, by the kinds of operations in them."""
         self._store = store
         self._changed = changed
@@ -198,7 +198,4 @@ class Engine:
 
     def _note(self, operations: list[Operation], seconds: float) -> None:
         for kind in {type(operation).__name__.lower() for operation in operations}:
-            times = self.times.get(kind)
-            if times is None:
-                times = self.times[kind] = Times()
-            times.add(seconds)
+            self.times[kind].add(seconds)
