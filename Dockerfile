@@ -11,7 +11,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY scalab scalab
 # Compiles, too: the containers can't write to their root.
-RUN pip --python /opt/scalab/bin/python install --no-cache-dir --disable-pip-version-check .
+RUN pip --python /opt/scalab/bin/python install --no-cache-dir --disable-pip-version-check ".[redis]"
 # What that brought along, for whoever must know: docs/dependencies.md.
 RUN python -m venv /opt/sbom \
     && /opt/sbom/bin/pip install --no-cache-dir --disable-pip-version-check "cyclonedx-bom>=7,<8" \

@@ -58,7 +58,7 @@ def sbom(session: nox.Session) -> None:
     image = Path(session.create_tmp()) / "image"
     python = str(image / "bin" / "python")
     session.run("python", "-m", "venv", "--clear", "--without-pip", str(image))
-    session.run("pip", f"--python={python}", "install", "-q", ".")
+    session.run("pip", f"--python={python}", "install", "-q", ".[redis]")
     target = Path("dist", "sbom.cdx.json")
     target.parent.mkdir(exist_ok=True)
     output = f"--output-file={target}"

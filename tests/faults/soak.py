@@ -20,8 +20,8 @@ from tests.faults.lab.system import WORKERS, System, system
 
 CYCLES, CYCLE_S = 12, (3.0, 60.0)
 WAYS: list[Leaving] = ["close", "reset", "half-close"]
-FRONTEND_BYTES, CLIENT_BYTES = 4 << 20, 16 << 20
-"""What memory may grow by: pools of the allocator; the client's timeline of 600 intervals."""
+FRONTEND_BYTES, CLIENT_BYTES = 4 << 20, 64 << 20
+"""What memory may grow by: pools of the allocator; the client's record of the run, which fills."""
 TASKS = 6
 """By so many more tasks: two peers may just be coming or going."""
 

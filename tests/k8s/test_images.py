@@ -48,22 +48,18 @@ def test_the_image_has_nothing_of_its_build() -> None:
 
 
 def test_the_list_of_what_is_in_the_image_is_made_as_nox_makes_it() -> None:
-    """With the same release of the tool, of what was installed, into what the image keeps."""
-    *_, making = values(stages("Dockerfile")[0], "RUN")
+    """With the same release of the tool, of the same things, into what the image keeps."""
+    *_, installing, making = values(stages("Dockerfile")[0], "RUN")
+    noxfile, page = (ROOT / "noxfile.py").read_text(), (ROOT / "docs/dependencies.md").read_text()
     (tool,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["sbom"]
     assert f'install --no-cache-dir --disable-pip-version-check "{tool}"' in making
-    words = making[making.index("cyclonedx-py") :].split()
-    assert words[-1] == "/opt/scalab/bin/python"
-    assert words[-2] == "--output-file=/opt/scalab/sbom.cdx.json"
-    session = re.search(
-        r'"cyclonedx-py", (.*), output, python\)', (ROOT / "noxfile.py").read_text()
-    )
-    assert session
-    assert ", ".join(f'"{word}"' for word in words[1:-2]) == session[1]
-    assert (
-        f"cat scalab:{__version__} /opt/scalab/sbom.cdx.json"
-        in (ROOT / "docs/dependencies.md").read_text()
-    )
+    *words, output, python = making[making.index("cyclonedx-py") :].split()
+    command = ", ".join(f'"{word}"' for word in words)
+    assert f"{command}, output, python)" in noxfile
+    assert f'f"--python={{python}}", "install", "-q", {installing.split()[-1]})' in noxfile
+    assert python == "/opt/scalab/bin/python"
+    assert output == "--output-file=/opt/scalab/sbom.cdx.json"
+    assert f"cat scalab:{__version__} /opt/scalab/sbom.cdx.json" in page
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.media"])

@@ -494,6 +494,24 @@ async def test_a_store_that_is_away_is_no_reason_to_die(own_server: RedisServer)
         await status(here, "/readyz", 200)
 
 
+async def test_a_frontend_stops_without_its_store_too(own_server: RedisServer) -> None:
+    """Whom it can't help is sent away; what it can't give back is taken from it later."""
+    async with sharing(own_server, 1, grace_s=0.1) as (here,):
+        client, other = await known(here, "run1", 1), await here.client()
+        backend = await here.backend()
+        await client.frame("request", Id="a", Queue="q")
+        await backend.next("item")
+        own_server.kill()
+        for wire in (client, other):
+            await wire.frame("request", Id="b", Queue="q")
+        await other.in_line()
+        here.stop.requested.set()
+
+        assert {(await client.next("reply"))["Retry"] for _ in "ab"} == {True}
+        assert (await other.next())["Kind"] == "drain"
+        assert (await other.next("reply"))["Retry"] is True
+
+
 async def test_a_store_that_comes_later(own_server: RedisServer) -> None:
     own_server.kill()
     async with sharing(own_server, 1) as (here,):
