@@ -112,6 +112,7 @@ async def test_a_client_is_driven_over_its_page(pki: Pki, folder: Path) -> None:
         assert await client.ended() == 0
 
 
+@pytest.mark.alone
 async def test_a_validation(pki: Pki, folder: Path) -> None:
     """With the load of a client elsewhere, and workers that a command starts."""
     async with processes(patience_s=80) as started:
@@ -162,6 +163,7 @@ async def keep_workers(lab: Lab, frontend: FrontendProcess, wanted: Path) -> Non
         await trio.sleep(0.05)
 
 
+@pytest.mark.alone
 async def test_a_validation_on_this_machine_hands_its_tokens_on(folder: Path) -> None:
     tokens, out = token_file(folder), str(folder / "run.jsonl")
     async with processes(patience_s=80) as started:

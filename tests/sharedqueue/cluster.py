@@ -126,6 +126,7 @@ class Cluster:
         """Runs that may have been given back since then, which don't count as attempts."""
         self.figures: Counter[str] = Counter()
         self._kept: dict[str, Account] = {}
+        self._lost_before = False
 
     def add_site(self, number: int, way: Proxy) -> None:
         """Add a frontend."""
@@ -196,27 +197,34 @@ class Cluster:
         began = now()
         self.load(on=False)
 
-        def pending() -> str:
-            return f"answers to {[request.id for request in self.history.pending][:10]}"
-
         try:
             await until(lambda: all(c.idle for c in self.everybody), "", within_s=SETTLED_S)
         except AssertionError:
-            raise AssertionError(f"not within {SETTLED_S:g} s: {pending()}") from None
+            waiting = [request.id for request in self.history.pending][:10]
+            text = f"not within {SETTLED_S:g} s: answers to {waiting}; {self.store_state()}"
+            raise AssertionError(text) from None
         return now() - began
+
+    def store_state(self) -> str:
+        """Whether the store runs, and what it logged last."""
+        process = self.server.process
+        code = "away" if process is None else process.poll()
+        last = (self.server.folder / "log").read_text(errors="replace").splitlines()[-40:]
+        return "\n".join(["the store runs" if code is None else f"the store ended: {code}", *last])
 
     async def audit(self) -> list[Violation]:
         """Compare what clients, workload and frontends say; then begin anew."""
         self.run_log.read(self.history.started, self.history.ended)
-        allowed = 10_000 if self.losses else self.releases
+        allowed = 10_000 if self.losses or self._lost_before else self.releases
         found = self.history.violations(max_attempts=MAX_ATTEMPTS, releases=allowed)
-        if self.losses:
-            # What was lost, or comes back as old data do, may run again, also after its end; but
-            # never is anything told twice.
+        if self.losses or self._lost_before:
+            # What was lost, or comes back as old data do, may run again, also after its end, and
+            # also a little later; but never is anything told twice.
             found = [v for v in found if v.invariant not in ("I3", "I6") and "runs" not in v.text]
         found += await self._accounts()
         self.figures.update(self.history.outcomes() - self.history.settled)
         self.history.settle()
+        self._lost_before = self.losses > 0
         self.losses = self.releases = 0
         return found
 
