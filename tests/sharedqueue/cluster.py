@@ -47,15 +47,21 @@ def port_to_keep() -> int:
 
 @contextmanager
 def server_to_keep(*options: str) -> Iterator[RedisServer]:
-    """A server that comes back on its port."""
+    """A server that comes back on its port; ``start_store`` starts it."""
     with tempfile.TemporaryDirectory(prefix="scalab") as folder:
         server = RedisServer(Path(folder), PROGRAMS[0], *options)
         server.port = port_to_keep()
         try:
-            server.start()
             yield server
         finally:
             server.kill()
+
+
+async def start_store(server: RedisServer) -> None:
+    """Start a server, and wait until it answers."""
+    # Not in a thread: it is to end with whoever started it, and threads come and go.
+    server.launch()
+    assert await trio.to_thread.run_sync(server.answers), (server.folder / "log").read_text()
 
 
 class RawClient(Protocol):
@@ -263,6 +269,7 @@ async def cluster(directory: Path, seed: int, *, persistent: bool) -> AsyncItera
     fast = ("--busy-reply-threshold", "200", "--repl-diskless-sync-delay", "0")
     async with AsyncExitStack() as stack:
         server = stack.enter_context(server_to_keep(*aof, *fast))
+        await start_store(server)
         lab = await stack.enter_async_context(laboratory(directory))
         made = Cluster(lab, server, rng, stack)
         for number in range(len(BACKENDS)):

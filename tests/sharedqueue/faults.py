@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import random
-import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,8 +21,15 @@ import trio
 from scalab.redis.resp import ReplyError
 from tests.faults.lab.clients import Leaving
 from tests.faults.lab.processes import Part
-from tests.sharedqueue.cluster import LEASE_S, SLOTS, Cluster, Site, cluster, server_to_keep
-from tests.sharedqueue.servers import RedisServer
+from tests.sharedqueue.cluster import (
+    LEASE_S,
+    SLOTS,
+    Cluster,
+    Site,
+    cluster,
+    server_to_keep,
+    start_store,
+)
 
 SEEDS = int(os.environ.get("SCALAB_SHARED_SEEDS") or 20)
 FIRST = int(os.environ.get("SCALAB_SHARED_SEED") or 1)
@@ -120,7 +127,7 @@ async def kill_store(cluster: Cluster, rng: random.Random) -> str:
     cluster.server.kill()
     seconds = rng.choice([0.0, rng.uniform(0.2, 3.0), rng.uniform(2.0, 5.0)])
     await trio.sleep(seconds)
-    await trio.to_thread.run_sync(cluster.server.start)
+    await start_store(cluster.server)
     return f"for {seconds:.1f} s"
 
 
@@ -200,9 +207,9 @@ async def busy(cluster: Cluster, rng: random.Random) -> str:
 
 async def no_connections(cluster: Cluster, rng: random.Random) -> str:
     """The server has no place for any of us."""
-    await _ask(cluster, "CONFIG", "SET", "maxclients", 1)
     talk = await trio.to_thread.run_sync(cluster.server.talk)
     with suppress(OSError, ReplyError):
+        talk("CONFIG", "SET", "maxclients", 1)
         talk("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         talk("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes")
     await trio.sleep(rng.uniform(0.5, 2.5))
@@ -215,17 +222,17 @@ async def no_connections(cluster: Cluster, rng: random.Random) -> str:
 async def fail_over(cluster: Cluster, rng: random.Random) -> str:
     """A replica that lags behind takes over, and the last writes are lost."""
     old = cluster.server
+    new = cluster.stack.enter_context(server_to_keep(*old.options))
+    await start_store(new)
 
-    def promote() -> RedisServer:
-        new = cluster.stack.enter_context(server_to_keep(*old.options))
+    def follow() -> None:
         new.ask("REPLICAOF", "127.0.0.1", old.port)
         for _ in range(500):
             if b"master_link_status:up" in new.ask("INFO", "replication"):
                 break
-            threading.Event().wait(0.02)
-        return new
+            time.sleep(0.02)
 
-    new = await trio.to_thread.run_sync(promote)
+    await trio.to_thread.run_sync(follow)
     new.signal(SIGSTOP)  # replication is asynchronous: it gets no more
     await trio.sleep(rng.uniform(0.0, 0.7))
     old.kill()
