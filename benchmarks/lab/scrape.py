@@ -20,7 +20,7 @@ COLUMNS = {
     "queues": ",d", "bytes": ",d", "CPU ms": ".2f", "CPU us/queue": ".0f", "took ms": ".2f",
     "MiB": ".0f",
 }  # fmt: skip
-NOTES = ("CPU: of the frontend, for one scrape. It serves nothing else meanwhile.",)
+NOTES = ("CPU: of the frontend, for one scrape, in slices: others are served between them.",)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
