@@ -145,3 +145,5 @@ def test_what_is_settled_is_forgotten() -> None:
     assert (made.outcomes(), made.requests) == ({"success": 1}, {})
     made.answered("a", Answer(0.4, "f#1", "success", attempts=1))
     assert found(made) == ["I2"]
+    made.settle()
+    assert found(made) == []

@@ -227,17 +227,17 @@ class Cluster:
             # What was lost, or comes back as old data do, may run again, also after its end, and
             # also a little later; but never is anything told twice.
             found = [v for v in found if v.invariant not in ("I3", "I6") and "runs" not in v.text]
-        found += await self._accounts()
+        got = accounts(self.history)
         self.figures.update(self.history.outcomes() - self.history.settled)
         self.history.settle()
         self._lost_before = self.losses > 0
         self.losses = self.releases = 0
-        return found
+        return found + await self._accounts(got)
 
-    async def _accounts(self) -> list[Violation]:
+    async def _accounts(self, got: dict[str, Account]) -> list[Violation]:
         """Compare what clients got from each frontend with what it has counted."""
         found = []
-        for life, account in accounts(self.history).items():
+        for life, account in got.items():
             self._kept.setdefault(life, Account()).add(account)
         for site in self.sites:
             metrics = await site.http.metrics()

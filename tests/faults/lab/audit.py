@@ -125,10 +125,9 @@ class Audit:
             *self.history.violations(max_attempts=self.max_attempts, releases=self._releases),
             *self._runs_of_theirs(),
             *self._compare(metrics),
-            *await self._left_over(),
         ]
         self.history.settle()
-        return found
+        return found + await self._left_over()
 
     async def sample(self) -> None:
         """Note what all parts use now; to be called after a check."""

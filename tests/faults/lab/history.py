@@ -89,7 +89,7 @@ class History:
     def __init__(self) -> None:
         self.requests: dict[str, Request] = {}
         self.unexpected: list[Violation] = []
-        """Answers and runs that nobody asked for."""
+        """Answers and runs that nobody asked for, since the last ``settle``."""
         self.settled: Counter[str] = Counter()
         """Requests that were judged and forgotten, by outcome."""
         self._gone: set[str] = set()
@@ -175,10 +175,14 @@ class History:
         return self.settled + Counter(map(_outcome, self.requests.values()))
 
     def settle(self) -> None:
-        """Forget all requests but how they ended; what still comes for one is unexpected."""
+        """Forget all requests but how they ended, and what was found; they have been judged.
+
+        What still comes for one is unexpected.
+        """
         self.settled = self.outcomes()
         self._gone |= {i for i, request in self.requests.items() if request.left_at is not None}
         self.requests.clear()
+        self.unexpected.clear()
 
 
 def _outcome(request: Request) -> str:
