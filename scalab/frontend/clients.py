@@ -22,6 +22,7 @@ from scalab.protocol.messages import (
 from scalab.protocol.session import Session, State
 from scalab.queueing.dispatch import RejectedError
 from scalab.queueing.item import Item, State as ItemState
+from scalab.runtime.direct import Direct
 from scalab.runtime.peer import Peer
 from scalab.runtime.streams import Stream, close_politely
 
@@ -53,6 +54,7 @@ async def _serve_classic(hub: Hub, stream: Stream, fields: dict[str, Any]) -> No
     if verbose:
         hub.trace("from client", (request,))
     client = _ClassicClient()
+    direct = Direct(stream)
     try:
         item = dispatcher.submit(client, request, trio.current_time())
     except RejectedError as exc:
@@ -61,20 +63,20 @@ async def _serve_classic(hub: Hub, stream: Stream, fields: dict[str, Any]) -> No
         return
     try:
         with client.waiting:
-            await _until_gone(stream)
+            await _until_gone(direct)
     finally:
         if client.reply is None and item.state is not ItemState.DONE:
             dispatcher.client_gone([item], trio.current_time())
     if client.reply is not None:
         if verbose:
             hub.trace("to client", (client.reply,))
-        await stream.send_all(encode_classic(client.reply))
+        await direct.send(encode_classic(client.reply))
 
 
-async def _until_gone(stream: Stream) -> None:
+async def _until_gone(direct: Direct) -> None:
     """Wait until the client closes: having sent its request, it has nothing more to say."""
     try:
-        while data := bytes(await stream.receive_some(1024)):
+        while data := await direct.read(1024):
             reject_rest(data)
     except trio.BrokenResourceError:
         return

@@ -15,6 +15,7 @@ from scalab.protocol.errors import ProtocolError
 from scalab.protocol.framing import ObjectReader
 from scalab.protocol.messages import Hello, Refusal
 from scalab.protocol.session import Role, check_hello
+from scalab.runtime.direct import Direct
 from scalab.runtime.net import Address
 from scalab.runtime.streams import (
     TLS_BEGINS,
@@ -29,6 +30,8 @@ from .hub import Hub
 
 TOKEN_ROLES: dict[Role, TokenRole] = {"client": "client", "backend": "worker"}
 """What a token has to be good for, by port."""
+MOST = 4096
+"""Bytes of it read at a time."""
 TURN_AWAY_AT_ONCE = 32
 """Peers that are told at a time why they are turned away."""
 
@@ -131,19 +134,29 @@ async def _read_opening(stream: Stream, deadline_s: float) -> tuple[dict[str, An
     Raises:
         ProtocolError: It is no message, or not complete within the deadline.
     """
-    reader = ObjectReader()
+    reader, direct = ObjectReader(), Direct(stream)
+    # Most have said it by the time that they are accepted, and then there is nothing to wait for.
+    data = direct.read_now(MOST)
+    if data:
+        fields = _feed(reader, data)
+        if fields is not None:
+            return fields, reader.rest
     with trio.move_on_after(deadline_s):
-        while data := bytes(await stream.receive_some(4096)):
-            if data.startswith(TLS_BEGINS):
-                text = "this port speaks no TLS: connect without it, or start it with --tls-cert"
-                raise ProtocolError("malformed", text)
-            fields = reader.feed(data)
+        while data := await direct.read(MOST):
+            fields = _feed(reader, data)
             if fields is not None:
                 return fields, reader.rest
         reader.feed_eof()
         return None
     what = "half a message" if reader.started else "nothing"
     raise ProtocolError("incomplete", f"{what} within {deadline_s:g} s of connecting")
+
+
+def _feed(reader: ObjectReader, data: bytes) -> dict[str, Any] | None:
+    if data.startswith(TLS_BEGINS):
+        text = "this port speaks no TLS: connect without it, or start it with --tls-cert"
+        raise ProtocolError("malformed", text)
+    return reader.feed(data)
 
 
 def peer_of(stream: Stream) -> Address | None:

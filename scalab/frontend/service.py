@@ -131,16 +131,17 @@ async def _accept(
 async def _serve_connection(hub: Hub, port: Port, stream: trio.SocketStream) -> None:
     """Serve one peer; whatever goes wrong with it, the service goes on."""
     try:
-        async with stream:
-            with hub.connection(port.role, peer_of(stream)) as refusal:
-                if refusal:
-                    await turn_away(hub, stream, port, refusal)
-                else:
-                    await serve_peer(hub, stream, port)
+        with hub.connection(port.role, peer_of(stream)) as refusal:
+            if refusal:
+                await turn_away(hub, stream, port, refusal)
+            else:
+                await serve_peer(hub, stream, port)
     except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
         log.debug("connection lost", role=port.role, error=str(exc))
     except Exception:  # a defect of ours must not end everybody's connections
         log.exception("defect while serving a connection", role=port.role)
+    finally:
+        stream.socket.close()  # as aclose() does, which waits for a turn of the loop, too
 
 
 async def _drain(hub: Hub) -> None:

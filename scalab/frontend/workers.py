@@ -29,6 +29,7 @@ from scalab.queueing.counters import LossReason
 from scalab.queueing.dispatch import RejectedError
 from scalab.queueing.item import Item, State as ItemState
 from scalab.queueing.worker import Worker
+from scalab.runtime.direct import Direct
 from scalab.runtime.peer import Peer
 from scalab.runtime.streams import Stream, close_politely
 
@@ -80,7 +81,7 @@ async def _serve_classic(hub: Hub, stream: Stream, fields: dict[str, Any]) -> No
     dispatcher = hub.dispatcher
     if hub.settings.verbose:
         hub.trace("from backend", (request,))
-    port = _ClassicWorker()
+    port, direct = _ClassicWorker(), Direct(stream)
     try:
         worker = dispatcher.attach(port, request.queue, trio.current_time(), wait=False, once=True)
     except RejectedError as exc:
@@ -95,14 +96,14 @@ async def _serve_classic(hub: Hub, stream: Stream, fields: dict[str, Any]) -> No
         if port.item is None:
             dispatcher.retire(worker)
             text = f"queue '{worker.queue.name}' is empty"
-            await stream.send_all(encode_classic(WorkItem(error=text, empty=True)))
+            await direct.send(encode_classic(WorkItem(error=text, empty=True)))
             return
         token = port.item.token
         work = WorkItem(port.item.args, port.item.limit_s)
         if hub.settings.verbose:
             hub.trace("to backend", (work,))
-        await stream.send_all(encode_classic(work))
-        reply = await _read_reply(stream)
+        await direct.send(encode_classic(work))
+        reply = await _read_reply(direct)
         if hub.settings.verbose:
             hub.trace("from backend", (reply,))
         dispatcher.finish(worker, token, reply, trio.current_time())
@@ -113,14 +114,14 @@ async def _serve_classic(hub: Hub, stream: Stream, fields: dict[str, Any]) -> No
         _detach(hub, worker, reason)
 
 
-async def _read_reply(stream: Stream) -> Reply:
+async def _read_reply(direct: Direct) -> Reply:
     """Wait for as long as the workload runs.
 
     Raises:
         ProtocolError: The reply is none, or the backend closed without one.
     """
     reader = ObjectReader()
-    while data := bytes(await stream.receive_some(4096)):
+    while data := await direct.read(4096):
         fields = reader.feed(data)
         if fields is not None:
             reject_rest(reader.rest)

@@ -37,12 +37,24 @@ class Direct:
             return bytes(await self._stream.receive_some(most))
         while True:
             await trio.lowlevel.wait_readable(self._socket)
-            try:
-                return os.read(self._socket.fileno(), most)
-            except BlockingIOError:
-                continue  # a false alarm
-            except OSError as exc:
-                raise trio.BrokenResourceError(str(exc)) from exc
+            data = self.read_now(most)
+            if data is not None:  # otherwise it was a false alarm
+                return data
+
+    def read_now(self, most: int) -> bytes | None:
+        """Return the same if it is known without waiting; otherwise None.
+
+        Raises:
+            trio.BrokenResourceError: The connection is broken.
+        """
+        if self._socket is None:
+            return None
+        try:
+            return os.read(self._socket.fileno(), most)
+        except BlockingIOError:
+            return None
+        except OSError as exc:
+            raise trio.BrokenResourceError(str(exc)) from exc
 
     def write(self, data: bytes) -> int:
         """Write what the system takes without waiting; return how many bytes that were.
@@ -55,3 +67,14 @@ class Direct:
             return os.write(self._socket.fileno(), data)
         except OSError:
             return 0
+
+    async def send(self, data: bytes) -> None:
+        """Write all of it; that takes a wait only if there is no room.
+
+        Raises:
+            trio.BrokenResourceError: The connection is broken.
+            trio.ClosedResourceError: We have closed it.
+        """
+        written = self.write(data)
+        if written < len(data):
+            await self._stream.send_all(data[written:])
