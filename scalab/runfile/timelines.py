@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
@@ -25,15 +24,30 @@ class CoarseTimeline(Timeline):
     that is a few hundred pixels high.
     """
 
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self._buckets: dict[int, int] = {}
+        """Each bucket that came up, by itself: the same few in all intervals, as one object."""
+
     def adding(self, interval: Interval) -> Iterator[None]:
         """Append an interval bit by bit; what it holds is copied."""
         queues = {}
         for name, aggregate in interval.queues.items():
             queues[name] = attrs.evolve(aggregate, nodes={}, devices={}, pods={})
             for histogram in HISTOGRAMS:
-                setattr(queues[name], histogram, _fewer_buckets(getattr(aggregate, histogram)))
+                setattr(queues[name], histogram, self._fewer(getattr(aggregate, histogram)))
                 yield
         yield from super().adding(attrs.evolve(interval, queues=queues))
+
+    def _fewer(self, histogram: Histogram) -> Histogram:
+        fewer = Histogram(histogram.count, histogram.sum_us, histogram.min_us, histogram.max_us)
+        counts, one = fewer.buckets, self._buckets.setdefault
+        for bucket, count in histogram.buckets.items():
+            shift = max(bucket.bit_length() - BITS, 0)
+            # The middle stands for the values from which it may differ by half a bucket.
+            middle = (bucket >> shift << shift) + (1 << shift >> 1)
+            counts[one(middle, middle)] += count
+        return fewer
 
 
 class MeasuredTimeline(Timeline):
@@ -55,13 +69,3 @@ class MeasuredTimeline(Timeline):
 
 class CoarseMeasuredTimeline(MeasuredTimeline, CoarseTimeline):
     """Both."""
-
-
-def _fewer_buckets(histogram: Histogram) -> Histogram:
-    fewer = Histogram(histogram.count, histogram.sum_us, histogram.min_us, histogram.max_us)
-    buckets: defaultdict[int, int] = fewer.buckets
-    for bucket, count in histogram.buckets.items():
-        shift = max(bucket.bit_length() - BITS, 0)
-        # The middle stands for the values from which it may differ by half a bucket.
-        buckets[(bucket >> shift << shift) + (1 << shift >> 1)] += count
-    return fewer

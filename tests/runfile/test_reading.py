@@ -6,6 +6,8 @@ import gzip
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
+from random import Random
+from sys import getsizeof
 
 import attrs
 import pytest
@@ -203,6 +205,26 @@ def test_what_is_drawn_takes_little_memory() -> None:
     assert len(drawn.total.buckets) < 70
     assert not drawn.devices
     assert interval.queues["media"].devices
+
+
+def test_what_is_drawn_takes_no_more_memory_as_time_passes() -> None:
+    rng = Random(1)
+    timeline = CoarseTimeline(20)
+
+    def add(seconds: int) -> tuple[int, int]:
+        """Return the bytes of all that is held then, and how many numbers name its buckets."""
+        for _ in range(seconds):
+            interval = an_interval(0.0, n=1)
+            for _ in range(100):
+                interval.queues["media"].total.record(rng.lognormvariate(-2, 1))
+            timeline.add(interval)
+        totals = [each.queues["media"].total.buckets for each in timeline]
+        return sum(map(getsizeof, totals)), len({id(each) for held in totals for each in held})
+
+    full, later, last = add(640), add(640), add(640)
+
+    assert max(later[0], last[0]) < 1.05 * full[0]
+    assert last[1] < 64 * 12  # octaves; each number is there once, whatever number of intervals
 
 
 def drawn_of(interval: Interval) -> Aggregate:

@@ -7,7 +7,7 @@ import socket
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from signal import SIGTERM
 from typing import Protocol
@@ -36,21 +36,36 @@ BACKENDS = (2, 1, 1)
 SLOTS = 3
 
 
-def port_to_keep() -> int:
-    """Return a port that is free, and that no connection is given while its owner is away."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as sock, suppress(OSError):
-            sock.bind(("127.0.0.1", port))
-            return port
+@contextmanager
+def ports_to_keep(count: int) -> Iterator[list[int]]:
+    """So many free ports, whose owners may go away and come back.
+
+    The system gives them to no connection, and this function to nobody else meanwhile, in whatever
+    process: a UDP socket of the same number says that they are taken.
+    """
+    with ExitStack() as stack:
+        ports: list[int] = []
+        while len(ports) < count:
+            port = random.randrange(20_000, 32_000)
+            mark = socket.socket(type=socket.SOCK_DGRAM)
+            try:
+                mark.bind(("127.0.0.1", port))
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+            except OSError:
+                mark.close()
+            else:
+                stack.enter_context(mark)
+                ports.append(port)
+        yield ports
 
 
 @contextmanager
 def server_to_keep(*options: str) -> Iterator[RedisServer]:
     """A server that comes back on its port; ``start_store`` starts it."""
-    with tempfile.TemporaryDirectory(prefix="scalab") as folder:
+    with tempfile.TemporaryDirectory(prefix="scalab") as folder, ports_to_keep(1) as (port,):
         server = RedisServer(Path(folder), PROGRAMS[0], *options)
-        server.port = port_to_keep()
+        server.port = port
         try:
             yield server
         finally:
@@ -136,7 +151,7 @@ class Cluster:
 
     def add_site(self, number: int, way: Proxy) -> None:
         """Add a frontend."""
-        ports = [port_to_keep() for _ in range(3)]
+        ports = self.stack.enter_context(ports_to_keep(3))
         name, at = f"frontend-{number}", [f"127.0.0.1:{port}" for port in ports]
         args = [
             *SCALAB, "frontend", QUEUE, "--store", f"redis://127.0.0.1:{way.port}",

@@ -14,7 +14,7 @@ import trio
 
 from tests.faults.lab.processes import SCALAB, laboratory, until
 from tests.faults.lab.proxy import proxy
-from tests.sharedqueue.cluster import port_to_keep
+from tests.sharedqueue.cluster import ports_to_keep
 from tests.sharedqueue.servers import RedisServer, redis_server
 
 REQUESTS = 120
@@ -31,8 +31,8 @@ async def test_a_frontend_less_costs_no_request(
     tmp_path: Path, server: RedisServer, signum: Signals
 ) -> None:
     """Client and backend come back to the same address, behind which there is another one."""
-    ports = [(port_to_keep(), port_to_keep()) for _ in range(2)]
-    with trio.fail_after(100):
+    with ports_to_keep(4) as kept, trio.fail_after(100):
+        ports = [(kept[0], kept[1]), (kept[2], kept[3])]
         async with (
             laboratory(tmp_path) as lab,
             proxy("127.0.0.1", ports[0][0], seed=1) as to_clients,
