@@ -22,7 +22,7 @@ from tests.faults.lab.pages import by_label
 from tests.faults.lab.processes import SCALAB, Lab, Part, laboratory, now, until
 from tests.faults.lab.proxy import Proxy, proxy
 from tests.faults.lab.workload import RunLog
-from tests.sharedqueue.servers import PROGRAMS, RedisServer
+from tests.sharedqueue.servers import RedisServer
 from tests.support import Http
 
 QUEUE = "q"
@@ -61,10 +61,10 @@ def ports_to_keep(count: int) -> Iterator[list[int]]:
 
 
 @contextmanager
-def server_to_keep(*options: str) -> Iterator[RedisServer]:
+def server_to_keep(program: str, *options: str) -> Iterator[RedisServer]:
     """A server that comes back on its port; ``start_store`` starts it."""
     with tempfile.TemporaryDirectory(prefix="scalab") as folder, ports_to_keep(1) as (port,):
-        server = RedisServer(Path(folder), PROGRAMS[0], *options)
+        server = RedisServer(Path(folder), program, *options)
         server.port = port
         try:
             yield server
@@ -277,13 +277,22 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(directory: Path, seed: int, *, persistent: bool) -> AsyncIterator[Cluster]:
-    """All of it, with requests on their way; ``persistent``: the store writes to disk."""
+async def cluster(
+    directory: Path, seed: int, program: str, *, persistent: bool
+) -> AsyncIterator[Cluster]:
+    """All of it, with requests on their way.
+
+    Args:
+        directory: For the logs.
+        seed: Of clients and proxies.
+        program: The store's.
+        persistent: Whether it writes to disk.
+    """
     rng = random.Random(seed)
     aof = ("--appendonly", "yes" if persistent else "no", "--appendfsync", "everysec")
     fast = ("--busy-reply-threshold", "200", "--repl-diskless-sync-delay", "0")
     async with AsyncExitStack() as stack:
-        server = stack.enter_context(server_to_keep(*aof, *fast))
+        server = stack.enter_context(server_to_keep(program, *aof, *fast))
         await start_store(server)
         lab = await stack.enter_async_context(laboratory(directory))
         made = Cluster(lab, server, rng, stack)

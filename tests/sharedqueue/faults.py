@@ -30,6 +30,7 @@ from tests.sharedqueue.cluster import (
     server_to_keep,
     start_store,
 )
+from tests.sharedqueue.servers import PROGRAMS
 
 SEEDS = int(os.environ.get("SCALAB_SHARED_SEEDS") or 20)
 FIRST = int(os.environ.get("SCALAB_SHARED_SEED") or 1)
@@ -222,7 +223,7 @@ async def no_connections(cluster: Cluster, rng: random.Random) -> str:
 async def fail_over(cluster: Cluster, rng: random.Random) -> str:
     """A replica that lags behind takes over, and the last writes are lost."""
     old = cluster.server
-    new = cluster.stack.enter_context(server_to_keep(*old.options))
+    new = cluster.stack.enter_context(server_to_keep(old.program, *old.options))
     await start_store(new)
 
     def follow() -> None:
@@ -323,9 +324,10 @@ def schedule(rng: random.Random, rounds: int) -> list[Kind]:
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
 async def test_nothing_is_lost_whatever_strikes(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
-    persistent = seed % 2 == 0
-    print(f"\nseed {seed}, {'with' if persistent else 'without'} persistence", flush=True)  # noqa: T201
-    async with cluster(tmp_path, seed, persistent=persistent) as made:
+    persistent, program = seed % 2 == 0, PROGRAMS[seed // 2 % 2]
+    how = f"{program} {'with' if persistent else 'without'} persistence"
+    print(f"\nseed {seed}, {how}", flush=True)  # noqa: T201
+    async with cluster(tmp_path, seed, program, persistent=persistent) as made:
         for number, kind in enumerate(schedule(rng, ROUNDS), 1):
             made.load(on=True)
             await trio.sleep(rng.uniform(0.5, 1.5))
