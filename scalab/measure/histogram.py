@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 
 import attrs
@@ -75,6 +75,19 @@ class Histogram:
         self.sum_us += other.sum_us
         for bucket, count in other.buckets.items():
             self.buckets[bucket] += count
+
+    def thin(self, most: int) -> None:
+        """Count neighbours together, if there are more than ``most`` buckets.
+
+        Of all values as many of the highest bits are kept as that allows; the middle stands for
+        those that can't be told apart any more. So few values stay as exact as they were, and many
+        are off by as little as possible. A bucket for each octave is the least.
+        """
+        bits = _BITS
+        while len(self.buckets) > most and bits > 1:
+            bits -= 1
+            self.buckets = coarse(self.buckets, bits)
+            self._view = None  # it is of many more
 
     @property
     def min_s(self) -> float:
@@ -234,6 +247,18 @@ def record(histograms: Iterable[Histogram], seconds: float, count: int = 1) -> N
         histogram.count += count
         histogram.sum_us += us * count
         histogram.buckets[bucket] += count
+
+
+def coarse(buckets: Mapping[int, int], bits: int) -> defaultdict[int, int]:
+    """Return the counts of values of which only the highest ``bits`` are kept.
+
+    The middle of those that have them in common stands for them all.
+    """
+    counts: defaultdict[int, int] = defaultdict(int)
+    for bucket, count in buckets.items():
+        shift = max(bucket.bit_length() - bits, 0)
+        counts[(bucket >> shift << shift) + (1 << shift >> 1)] += count
+    return counts
 
 
 def bucket_us(us: int) -> int:

@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from scalab.measure.aggregate import HISTOGRAMS
-from scalab.measure.histogram import Histogram
+from scalab.measure.histogram import Histogram, coarse
 from scalab.measure.interval import Interval
 from scalab.measure.timeline import Timeline
 
@@ -24,9 +24,9 @@ class CoarseTimeline(Timeline):
     that is a few hundred pixels high.
     """
 
-    def __init__(self, most: int) -> None:
-        super().__init__(most)
-        self._buckets: dict[int, int] = {}
+    def __init__(self, most: int, *, buckets: int = 0) -> None:
+        super().__init__(most, buckets=buckets)
+        self._names: dict[int, int] = {}
         """Each bucket that came up, by itself: the same few in all intervals, as one object."""
 
     def adding(self, interval: Interval) -> Iterator[None]:
@@ -41,12 +41,8 @@ class CoarseTimeline(Timeline):
 
     def _fewer(self, histogram: Histogram) -> Histogram:
         fewer = Histogram(histogram.count, histogram.sum_us, histogram.min_us, histogram.max_us)
-        counts, one = fewer.buckets, self._buckets.setdefault
-        for bucket, count in histogram.buckets.items():
-            shift = max(bucket.bit_length() - BITS, 0)
-            # The middle stands for the values from which it may differ by half a bucket.
-            middle = (bucket >> shift << shift) + (1 << shift >> 1)
-            counts[one(middle, middle)] += count
+        for bucket, count in coarse(histogram.buckets, BITS).items():
+            fewer.buckets[self._names.setdefault(bucket, bucket)] = count
         return fewer
 
 
@@ -56,8 +52,8 @@ class MeasuredTimeline(Timeline):
     So its intervals, which may reach over a pause or a ramp, last as long as was measured in them.
     """
 
-    def __init__(self, most: int) -> None:
-        super().__init__(most)
+    def __init__(self, most: int, *, buckets: int = 0) -> None:
+        super().__init__(most, buckets=buckets)
         self._elapsed_s = 0.0
 
     def adding(self, interval: Interval) -> Iterator[None]:

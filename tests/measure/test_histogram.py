@@ -194,6 +194,44 @@ def test_list_alone_makes_one_within_a_bucket(values: list[int]) -> None:
     assert again.mean_s == pytest.approx(histogram.mean_s, rel=0.001)
 
 
+@given(samples, st.integers(1, 100), st.lists(st.floats(0, 100), min_size=1, max_size=5))
+def test_a_thin_histogram_keeps_as_much_as_fits(
+    values: list[int], most: int, qs: list[float]
+) -> None:
+    exact, thin = recorded(values), recorded(values)
+    thin.percentile(50)
+    thin.thin(most)
+
+    octaves = len({us.bit_length() for us in exact.buckets})
+    assert len(thin.buckets) <= max(most, octaves)
+    assert (thin.count, thin.sum_us) == (exact.count, exact.sum_us) == (len(values), sum(values))
+    assert sum(thin.buckets.values()) == len(values)
+    tops = {bits: {_top(us, bits) for us in exact.buckets} for bits in range(1, 12)}
+    bits = max(b for b, distinct in tops.items() if b == 1 or len(distinct) <= most)
+    for q in qs:
+        of_exact = exact.percentile(q)
+        assert thin.percentile(q) == pytest.approx(of_exact, rel=2.0**-bits + 2.0**-10, abs=1e-6)
+    if bits == 11:
+        assert thin == exact
+
+
+def _top(us: int, bits: int) -> int:
+    shift = max(us.bit_length() - bits, 0)
+    return us >> shift << shift
+
+
+def test_what_is_added_to_a_thin_histogram_counts() -> None:
+    histogram = Histogram()
+    for n in range(50):
+        for us in range(1000 * n, 1000 * n + 1000, 7):
+            histogram.record(us / 1e6)
+        histogram.thin(64)
+
+    assert len(histogram.buckets) <= 64
+    for q in (10, 50, 99):
+        assert histogram.percentile(q) == pytest.approx(0.050 * q / 100, rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("pairs", "extremes"),
     [

@@ -227,6 +227,20 @@ def test_what_is_drawn_takes_no_more_memory_as_time_passes() -> None:
     assert last[1] < 64 * 12  # octaves; each number is there once, whatever number of intervals
 
 
+def test_what_tells_how_sure_figures_are_takes_little_memory() -> None:
+    rng = Random(1)
+    intervals = [an_interval(float(i), n=1) for i in range(300)]
+    for interval in intervals:
+        for _ in range(100):
+            interval.queues["media"].total.record(rng.lognormvariate(-2, 1))
+    run = run_of(intervals)
+
+    sizes = [len(group.queues["media"].total.buckets) for group in run.measured.groups]
+    assert len(sizes) > GROUPS / 2
+    assert 200 < max(sizes) <= 512
+    assert len(run.measured.queues["media"].total.buckets) > 5000
+
+
 def drawn_of(interval: Interval) -> Aggregate:
     timeline = CoarseTimeline(10)
     timeline.add(interval)
