@@ -6,6 +6,7 @@ and findings, ``python -m tests.fuzz`` whatever a coverage-guided fuzzer comes u
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import orjson
 import trio
 from trio.testing import memory_stream_pair
 
@@ -78,7 +80,7 @@ def lines(data: bytes) -> None:
 
 
 def objects(data: bytes) -> None:
-    """An opening is an object or an error, in whatever pieces it comes."""
+    """An opening is an object of limited size or an error, in whatever pieces it comes."""
 
     def read(parts: list[bytes]) -> object:
         reader = ObjectReader()
@@ -94,6 +96,24 @@ def objects(data: bytes) -> None:
 
     whole, cut = read([data[1:]]), read(pieces(data))
     assert whole == cut, (whole, cut)
+    if isinstance(whole, tuple):
+        assert len(data) - 1 - len(whole[1]) <= MAX_MESSAGE
+    wanted = _object_at_the_start(data[1:])
+    assert wanted is None or whole == wanted, (whole, wanted)
+
+
+def _object_at_the_start(data: bytes) -> tuple[object, bytes] | None:
+    """Return the object that other parsers find there, and the rest; None if there is none."""
+    try:
+        text = data.decode()
+        start = len(text) - len(text.lstrip(" \t\r\n"))
+        end = len(text[: json.JSONDecoder().raw_decode(text, start)[1]].encode())
+        value = orjson.loads(data[:end])  # which knows no NaN
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or end > MAX_MESSAGE:
+        return None
+    return value, data[end:]
 
 
 def frames(data: bytes) -> None:
