@@ -5,6 +5,7 @@ Commands import what they need when they run, so that ``--help`` and mistakes an
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -31,6 +32,9 @@ from .validate import validate
 
 # The base of typer's parameter errors: any misuse of the command line.
 UsageError: Any = typer.BadParameter.__mro__[1]
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of where our output goes, a file perhaps."""
 
 app = typer.Typer(
     name="scalab",
@@ -91,13 +95,26 @@ def _common(
 def run(args: list[str]) -> int:
     """Run the command line ``args`` and return the exit code."""
     try:
-        return _run(args)
+        code = _run(args)
+        if sys.stdout is not None:  # as it is where it was closed before we were started
+            sys.stdout.flush()  # at interpreter exit nobody would handle an error
     except KeyboardInterrupt:  # before a service could see the signal itself
         return 130
-    except BrokenPipeError:
-        # Whoever read our output is gone; nothing more can be said, at interpreter exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output is gone
+        _say_nothing_more()
         return ExitCode.UNEXPECTED
+    except OSError as exc:
+        if exc.errno not in _NO_ROOM or exc.filename is not None:
+            raise
+        _say_nothing_more()
+        _complain(f"can't write the output: {(exc.strerror or str(exc)).lower()}")
+        return ExitCode.UNEXPECTED
+    return code
+
+
+def _say_nothing_more() -> None:
+    """Have what is still to be written thrown away."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(args: list[str]) -> int:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import attrs
 import pytest
@@ -335,18 +336,37 @@ def test_quiet_is_quiet(scalab: Shell, nobody: str) -> None:
     assert scalab("backend", *there, "--", "sleep").log != []
 
 
-def test_a_closed_output_is_no_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_output_is_no_traceback(unbuffered: str) -> None:
     """``scalab … | head`` ends quietly."""
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as out:
-        done = subprocess.run(
-            [sys.executable, "-m", "scalab", "backend", "--once", "--", "sleep", "0"],
-            stdout=out, stderr=subprocess.PIPE, check=False, text=True,
-        )  # fmt: skip
-    assert done.returncode == UNEXPECTED
-    assert "Traceback" not in done.stderr
-    assert done.stderr == ""
+        assert written_to(out, unbuffered) == (UNEXPECTED, "")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_without_room_is_one_line(unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as out:
+        complaint = "scalab: can't write the output: no space left on device\n"
+        assert written_to(out, unbuffered) == (UNEXPECTED, complaint)
+
+
+def test_an_output_that_was_closed_before_is_none() -> None:
+    command = [sys.executable, "-m", "scalab", "--version"]
+    shell = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+    done = subprocess.run(shell, stderr=subprocess.PIPE, check=False, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def written_to(out: IO[str], unbuffered: str) -> tuple[int, str]:
+    """Run a workload once; return the exit code and what was said on stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "scalab", "backend", "--once", "--", "sleep", "0"],
+        stdout=out, stderr=subprocess.PIPE, check=False, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )  # fmt: skip
+    return done.returncode, done.stderr
 
 
 def test_an_interrupt_at_the_last_moment_is_no_defect() -> None:
