@@ -147,7 +147,8 @@ class Cluster:
         """Runs that may have been given back since then, which don't count as attempts."""
         self.figures: Counter[str] = Counter()
         self._kept: dict[str, Account] = {}
-        self._lost_before = False
+        self._excused: set[str] = set()
+        """Requests of the last round, if the store may have lost data in it."""
 
     def add_site(self, number: int, way: Proxy) -> None:
         """Add a frontend."""
@@ -236,16 +237,18 @@ class Cluster:
     async def audit(self) -> list[Violation]:
         """Compare what clients, workload and frontends say; then begin anew."""
         self.run_log.read(self.history.started, self.history.ended)
-        allowed = 10_000 if self.losses or self._lost_before else self.releases
+        allowed = 10_000 if self.losses else self.releases
         found = self.history.violations(max_attempts=MAX_ATTEMPTS, releases=allowed)
-        if self.losses or self._lost_before:
-            # What was lost, or comes back as old data do, may run again, also after its end, and
-            # also a little later; but never is anything told twice.
+        # What was lost, or comes back as old data do, may run again, also after its end, and also
+        # in the next round; but never is anything told twice.
+        if self.losses:
             found = [v for v in found if v.invariant not in ("I3", "I6") and "runs" not in v.text]
+        else:
+            found = [v for v in found if v.id not in self._excused or "runs" not in v.text]
         got = accounts(self.history)
         self.figures.update(self.history.outcomes() - self.history.settled)
+        self._excused = set(self.history.requests) if self.losses else set()
         self.history.settle()
-        self._lost_before = self.losses > 0
         self.losses = self.releases = 0
         return found + await self._accounts(got)
 
